@@ -1,0 +1,51 @@
+/**
+ * `make test`: every check of the project, in the order that brings results soonest, with a table of where the time went.
+ *
+ * Usage: main.ts [--only NAME]... ; the last line is "N passed, N failed", and the exit code is 0 when none failed.
+ */
+import { spawn } from "node:child_process";
+import { parseArgs } from "node:util";
+import { repository } from "../harness/repository.js";
+import { one, settle } from "./count.js";
+import { type Outcome, type Step, schedule } from "./schedule.js";
+import { steps } from "./steps.js";
+
+const LANES = 2;
+const SHOWN_OF_A_FAILURE = 20_000;
+
+const { values } = parseArgs({ options: { only: { type: "string", multiple: true } } });
+
+function run(step: Step): Promise<Outcome> {
+  console.log(`begin  ${step.name}`);
+  const started = Date.now();
+  return new Promise((resolve) => {
+    const child = spawn("bash", ["-o", "pipefail", "-c", step.run], { cwd: repository, stdio: ["ignore", "pipe", "pipe"] });
+    const chunks: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
+    }
+    child.once("close", (code) => {
+      const output = chunks.join("");
+      const count = settle((step.count ?? one)(output), code ?? 1);
+      const seconds = (Date.now() - started) / 1000;
+      console.log(`${count.failed > 0 ? "FAILED" : "done  "} ${step.name}: ${count.passed} passed, ${count.failed} failed, ${seconds.toFixed(0)} s`);
+      if (count.failed > 0) console.log(output.slice(-SHOWN_OF_A_FAILURE));
+      else if (step.show === true) console.log(output);
+      resolve({ step, count, seconds, output });
+    });
+  });
+}
+
+const { only } = values;
+const chosen = only === undefined ? steps : steps.filter((step) => only.includes(step.name)).map(({ after: _, ...step }) => step);
+const outcomes = await schedule(chosen, LANES, run);
+
+console.log("\nwhere the time went, longest first:");
+for (const { step, seconds, count, skipped } of [...outcomes].sort((a, b) => b.seconds - a.seconds)) {
+  const note = skipped === undefined ? "" : `  not run: ${skipped}`;
+  console.log(`${seconds.toFixed(0).padStart(6)} s  ${step.name.padEnd(28)} ${count.passed} passed, ${count.failed} failed${note}`);
+}
+const passed = outcomes.reduce((total, { count }) => total + count.passed, 0);
+const failed = outcomes.reduce((total, { count }) => total + count.failed, 0);
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
