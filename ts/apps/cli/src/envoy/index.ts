@@ -1,0 +1,3 @@
+export { type Address, addressOf, type Backend } from "./backend.js";
+export { type EnvoyFiles, type EnvoyPlan, LOOPBACK_ORIGINS, type PlanOptions, planOf } from "./plan.js";
+export { renderEnvoy, renderMade } from "./render.js";
