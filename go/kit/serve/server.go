@@ -13,6 +13,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 
 	"uait.dev/go/kit/config"
 	"uait.dev/go/kit/dial"
@@ -41,6 +43,7 @@ type Server struct {
 	errors     status.Map
 	tenantless map[string]bool
 	logs       io.Writer
+	reflection *reflection.ServerOptions
 
 	grpc     *grpc.Server
 	health   *health.Server
@@ -70,6 +73,11 @@ func Tenantless(services ...string) Option {
 // Logs sends the log lines to out instead of stdout.
 func Logs(out io.Writer) Option { return func(s *Server) { s.logs = out } }
 
+// Reflection answers reflection (v1, and v1alpha for older clients) with these services and descriptors instead of the server's own.
+func Reflection(described reflection.ServerOptions) Option {
+	return func(s *Server) { s.reflection = &described }
+}
+
 // New makes a server; nothing is bound or connected before Run.
 func New(kit config.Kit, options ...Option) (*Server, error) {
 	s := &Server{
@@ -95,8 +103,17 @@ func New(kit config.Kit, options ...Option) (*Server, error) {
 	s.grpc = s.newGRPC()
 	s.health.SetServingStatus(eventsHealth, healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(s.grpc, watchable{Server: s.health, stopping: s.stopping})
-	reflection.RegisterV1(s.grpc)
+	s.registerReflection()
 	return s, nil
+}
+
+func (s *Server) registerReflection() {
+	if s.reflection == nil {
+		reflection.RegisterV1(s.grpc)
+		return
+	}
+	reflectionv1.RegisterServerReflectionServer(s.grpc, reflection.NewServerV1(*s.reflection))
+	reflectionv1alpha.RegisterServerReflectionServer(s.grpc, reflection.NewServer(*s.reflection))
 }
 
 func (s *Server) newGRPC() *grpc.Server {
