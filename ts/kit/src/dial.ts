@@ -1,0 +1,185 @@
+import { type ChannelOptions, credentials } from '@grpc/grpc-js';
+import { type Channel, type Client, createChannel, createClientFactory, type TsProtoServiceDefinition } from 'nice-grpc';
+import { ClientError, type ClientMiddleware, Metadata } from 'nice-grpc-common';
+import type { KitConfig } from './config.js';
+import { type Identity, identityMetadata } from './identity.js';
+import type { KitContext } from './service.js';
+import { cancelled, deadlineExceeded, type ErrorCode, STATUS_DETAILS_KEY, Status, StatusError } from './status.js';
+import { endSpan, formatTraceParent, type Span, type SpanContext, SpanKind, type Telemetry } from './telemetry.js';
+
+/** What a call may be told beside its request. */
+export interface MeshCallOptions {
+  /** The call on whose behalf this one is made: its deadline, cancellation, identity and trace go along. */
+  readonly from?: Pick<KitContext, 'identity' | 'deadlineMs' | 'signal' | 'span'>;
+  /** Ends the call after this long, where that is sooner than the deadline of `from`. */
+  readonly timeoutMs?: number;
+  /** On whose behalf, where there is no `from`. */
+  readonly identity?: Identity;
+  /** The catalogue name of the service, where several implement the same gRPC service. */
+  readonly service?: string;
+}
+
+export type MeshClient<Definition extends TsProtoServiceDefinition> = Client<Definition, MeshCallOptions>;
+
+/** The mesh as a service sees it: one channel to Envoy's mesh listener. */
+export interface Mesh {
+  client<Definition extends TsProtoServiceDefinition>(definition: Definition): MeshClient<Definition>;
+  close(): void;
+}
+
+const KEEPALIVE_MS = 30_000;
+const SERVICE_KEY = 'x-uait-service';
+
+/** Opens the channel to UAIT_MESH; it connects at the first call, and again whenever it is lost. */
+export function dial(options: { readonly config: KitConfig; readonly telemetry: Telemetry }): Mesh {
+  const { config, telemetry } = options;
+  let channel: Channel | undefined;
+  const open = () => {
+    channel ??= createChannel(config.mesh, channelCredentials(config), channelOptions(config));
+    return channel;
+  };
+  const middleware = createClientMiddleware(telemetry, config.deadlineMs);
+  return {
+    client: (definition) => createClientFactory().use(middleware).create(definition, open()) as never,
+    close: () => channel?.close(),
+  };
+}
+
+function channelCredentials(config: KitConfig) {
+  const { tls } = config;
+  return tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.ca, tls.key, tls.cert);
+}
+
+function channelOptions(config: KitConfig): ChannelOptions {
+  return {
+    'grpc.max_receive_message_length': config.maxMessageBytes,
+    'grpc.max_send_message_length': config.maxMessageBytes,
+    'grpc.keepalive_time_ms': KEEPALIVE_MS,
+    'grpc.enable_channelz': 0,
+    // Envoy retries, within its budget; a second layer here would multiply the attempts.
+    'grpc.enable_retries': 0,
+    'grpc.initial_reconnect_backoff_ms': 200,
+    'grpc.max_reconnect_backoff_ms': 5000,
+  };
+}
+
+function createClientMiddleware(telemetry: Telemetry, defaultDeadlineMs: number): ClientMiddleware<MeshCallOptions> {
+  return async function* meshMiddleware(call, options) {
+    const { from, timeoutMs, identity, service, ...base } = options;
+    const unary = !call.requestStream && !call.responseStream;
+    const deadlineMs = callDeadline(from?.deadlineMs, timeoutMs, unary ? defaultDeadlineMs : undefined);
+    const span = startClientSpan(telemetry, call.method.path, from?.span);
+    const metadata = outgoingMetadata(base.metadata, span.spanContext(), from?.identity ?? identity, service, deadlineMs);
+    const limit = new CallLimit(deadlineMs, from?.signal, base.signal);
+    let details: Uint8Array | undefined;
+    let code: Status = Status.CANCELLED;
+    try {
+      const next = call.next(call.request, {
+        ...base,
+        metadata,
+        signal: limit.signal,
+        onTrailer(trailer) {
+          details = trailer.get(STATUS_DETAILS_KEY);
+          base.onTrailer?.(trailer);
+        },
+      });
+      const response = yield* next;
+      code = Status.OK;
+      return response as never;
+    } catch (error) {
+      const status = limit.reason(error) ?? received(error, details);
+      code = status.code;
+      throw status;
+    } finally {
+      limit.release();
+      endSpan(span, code, SpanKind.CLIENT);
+    }
+  };
+}
+
+function startClientSpan(telemetry: Telemetry, path: string, parent: SpanContext | undefined): Span {
+  const name = path.slice(1);
+  const slash = name.indexOf('/');
+  const attributes = { 'rpc.system': 'grpc', 'rpc.service': name.slice(0, slash), 'rpc.method': name.slice(slash + 1) };
+  return telemetry.startSpan(name, SpanKind.CLIENT, attributes, parent);
+}
+
+function callDeadline(
+  inheritedMs: number | undefined,
+  timeoutMs: number | undefined,
+  defaultTimeoutMs: number | undefined,
+): number | undefined {
+  const own = timeoutMs ?? (inheritedMs === undefined ? defaultTimeoutMs : undefined);
+  const candidates = [inheritedMs, own === undefined ? undefined : Date.now() + own].filter((each) => each !== undefined);
+  return candidates.length === 0 ? undefined : Math.min(...candidates);
+}
+
+function outgoingMetadata(
+  given: Metadata | undefined,
+  span: SpanContext,
+  identity: Identity | undefined,
+  service: string | undefined,
+  deadlineMs: number | undefined,
+): Metadata {
+  const metadata = Metadata(given);
+  const traceparent = formatTraceParent(span);
+  if (traceparent !== '') metadata.set('traceparent', traceparent);
+  const tracestate = span.traceState?.serialize();
+  if (tracestate) metadata.set('tracestate', tracestate);
+  for (const [key, value] of identityMetadata(identity ?? { tenant: '', subject: '', scopes: [] })) metadata.set(key, value);
+  if (service !== undefined) metadata.set(SERVICE_KEY, service);
+  if (deadlineMs !== undefined) metadata.set('grpc-timeout', formatTimeout(deadlineMs - Date.now()));
+  return metadata;
+}
+
+// gRPC over HTTP/2: at most eight digits and a unit.
+function formatTimeout(ms: number): string {
+  const whole = Math.max(1, Math.ceil(ms));
+  return whole < 1e8 ? `${whole}m` : `${Math.ceil(whole / 1000)}S`;
+}
+
+// Node 20 keeps a listener for each AbortSignal.any on a long-lived source, so sources are joined by hand and let go.
+class CallLimit {
+  readonly #controller = new AbortController();
+  readonly #release: (() => void)[] = [];
+  #reason: StatusError | undefined;
+
+  constructor(deadlineMs: number | undefined, ...sources: (AbortSignal | undefined)[]) {
+    for (const source of sources) {
+      if (source === undefined) continue;
+      const abort = () => this.#abort(source.reason instanceof StatusError ? source.reason : cancelled());
+      if (source.aborted) abort();
+      source.addEventListener('abort', abort, { once: true });
+      this.#release.push(() => source.removeEventListener('abort', abort));
+    }
+    if (deadlineMs !== undefined) {
+      const timer = setTimeout(() => this.#abort(deadlineExceeded()), Math.max(0, deadlineMs - Date.now()));
+      this.#release.push(() => clearTimeout(timer));
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Why the call was ended from this side, for the error that came of it; `undefined` when it was not. */
+  reason(error: unknown): StatusError | undefined {
+    return error instanceof ClientError ? undefined : this.#reason;
+  }
+
+  release(): void {
+    for (const release of this.#release) release();
+  }
+
+  #abort(reason: StatusError): void {
+    this.#reason ??= reason;
+    this.#controller.abort();
+  }
+}
+
+function received(error: unknown, details: Uint8Array | undefined): StatusError {
+  if (error instanceof ClientError) {
+    return StatusError.received(error.code as ErrorCode, error.details, details, error);
+  }
+  return StatusError.of({ code: Status.INTERNAL, reason: 'INTERNAL', message: 'internal error', cause: error });
+}

@@ -1,0 +1,43 @@
+export {
+  type CatalogueDefaults,
+  type Environment,
+  integerVariable,
+  type KitConfig,
+  loadConfig,
+  readVariable,
+  StartError,
+  textVariable,
+  type TlsConfig,
+  type Variable,
+  wordVariable,
+} from './config.js';
+export { dial, type Mesh, type MeshCallOptions, type MeshClient } from './dial.js';
+export { durationToMillis, millisToDuration } from './duration.js';
+export { RecentIds } from './event-consumer.js';
+export {
+  type EventContext,
+  type EventHandler,
+  type EventPayload,
+  type Events,
+  openEvents,
+  type PublishedEvent,
+  type PublishOptions,
+} from './events.js';
+export type { Identity } from './identity.js';
+export { Logger, type LogFields } from './log.js';
+export { run } from './run.js';
+export { type RunningServer, type ServeOptions, serve } from './serve.js';
+export { type BoundService, type KitContext, type ServerCallContext, service } from './service.js';
+export {
+  cancelled,
+  deadlineExceeded,
+  dependencyUnavailable,
+  type ErrorCode,
+  type ErrorMap,
+  type FieldViolation,
+  type ReasonName,
+  Status,
+  StatusError,
+} from './status.js';
+export { startTelemetry, type Telemetry } from './telemetry.js';
+export { fieldInvalid } from './validate.js';

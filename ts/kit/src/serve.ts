@@ -1,0 +1,176 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { ServerCredentials } from '@grpc/grpc-js';
+import { createServer, type Server } from 'nice-grpc';
+import { hostPort, type KitConfig, StartError } from './config.js';
+import type { Mesh } from './dial.js';
+import type { Events } from './events.js';
+import { Health } from './health.js';
+import { type HttpServer, listenHttp } from './http.js';
+import { CallTable, createInterceptor } from './interceptor.js';
+import { Lease } from './lease.js';
+import { LoadMeter } from './load.js';
+import { createMiddleware } from './middleware.js';
+import { createReflection, REFLECTION_SERVICES, reflectionDefinition } from './reflection.js';
+import type { MethodEntry } from './server-call.js';
+import type { BoundService } from './service.js';
+import type { Telemetry } from './telemetry.js';
+
+export interface ServeOptions {
+  readonly config: KitConfig;
+  readonly telemetry: Telemetry;
+  readonly services: readonly BoundService[];
+  readonly mesh: Mesh;
+  readonly events: Events;
+}
+
+/** A process that takes calls. */
+export interface RunningServer {
+  /** The gRPC address, as host:port. */
+  readonly address: string;
+  /** The HTTP address, as host:port. */
+  readonly httpAddress: string;
+  /** Leaves the mesh without cutting off a call; returns when nothing is left. */
+  drain(): Promise<void>;
+}
+
+const KEEPALIVE_MS = 30_000;
+const KEEPALIVE_TIMEOUT_MS = 20_000;
+
+/** Serves until drained. Owns what it is given: draining closes mesh, events and telemetry too. */
+export async function serve(options: ServeOptions): Promise<RunningServer> {
+  const { config, telemetry, services, events } = options;
+  const load = new LoadMeter(config.maxInflight);
+  const health = new Health(services.map(({ descriptor }) => descriptor.typeName));
+  const server = assemble(options, load, health);
+  const port = await listenGrpc(server, config);
+  let http: HttpServer;
+  try {
+    http = await listenHttp({ host: config.host, port: config.httpPort, routes: httpRoutes(options, load, health) });
+  } catch (error) {
+    server.forceShutdown();
+    throw error;
+  }
+  load.start();
+  events.onChange(() => health.setEvents(events.state === 'up'));
+  health.setEvents(events.state === 'up');
+  health.setServing();
+  const { log } = telemetry;
+  const lease = config.lease ? new Lease({ config, port, mesh: options.mesh, load, log }) : undefined;
+  const address = hostPort(config.host, port);
+  const httpAddress = hostPort(config.host, http.port);
+  log.info('serving', { grpc: address, http: httpAddress, pid: process.pid });
+  let drained: Promise<void> | undefined;
+  return {
+    address,
+    httpAddress,
+    drain() {
+      drained ??= drain({ ...options, server, http, health, lease, load });
+      return drained;
+    },
+  };
+}
+
+function assemble({ config, telemetry, services }: ServeOptions, load: LoadMeter, health: Health): Server {
+  const calls = new CallTable();
+  const environment = {
+    telemetry,
+    load,
+    maxInflight: config.maxInflight,
+    maxMessageBytes: config.maxMessageBytes,
+  };
+  const server = createServer({
+    'grpc.max_receive_message_length': config.maxMessageBytes,
+    'grpc.max_send_message_length': config.maxMessageBytes,
+    'grpc.max_concurrent_streams': config.maxStreams,
+    'grpc.keepalive_time_ms': KEEPALIVE_MS,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+    'grpc.enable_channelz': 0,
+    interceptors: [createInterceptor(methodTable(services), environment, calls)],
+  });
+  for (const { definition, implementation, errors } of services) {
+    server.with(createMiddleware(calls, errors)).add(definition, implementation);
+  }
+  server.add(Health.definition, health.implementation());
+  const names = [...services.map(({ descriptor }) => descriptor.typeName), Health.definition.fullName, ...REFLECTION_SERVICES];
+  const reflection = createReflection(services.map(({ descriptor }) => descriptor), names);
+  server.add(reflectionDefinition('v1'), reflection);
+  server.add(reflectionDefinition('v1alpha'), reflection);
+  return server;
+}
+
+function methodTable(services: readonly BoundService[]): Map<string, MethodEntry> {
+  const table = new Map<string, MethodEntry>();
+  for (const { descriptor, tenantless } of services) {
+    for (const { name } of descriptor.methods) {
+      const spanName = `${descriptor.typeName}/${name}`;
+      table.set(`/${spanName}`, {
+        path: `/${spanName}`,
+        service: descriptor.typeName,
+        method: name,
+        spanName,
+        attributes: { 'rpc.system': 'grpc', 'rpc.service': descriptor.typeName, 'rpc.method': name },
+        tenantless,
+      });
+    }
+  }
+  return table;
+}
+
+async function listenGrpc(server: Server, config: KitConfig): Promise<number> {
+  const { tls } = config;
+  const credentials =
+    tls === undefined
+      ? ServerCredentials.createInsecure()
+      : ServerCredentials.createSsl(tls.ca, [{ cert_chain: tls.cert, private_key: tls.key }], true);
+  try {
+    return await server.listen(hostPort(config.host, config.port), credentials);
+  } catch (error) {
+    if (String(error).includes('EADDRINUSE')) throw StartError.portInUse('UAIT_PORT', config.host, config.port);
+    throw error;
+  }
+}
+
+function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health: Health) {
+  const { metrics } = telemetry;
+  return {
+    '/metrics': async () => {
+      metrics.inFlight.set(load.inFlight);
+      return { type: metrics.registry.contentType, body: await metrics.registry.metrics() };
+    },
+    '/healthz': async () => ({
+      type: 'application/json',
+      body: JSON.stringify({
+        status: health.serving ? 'SERVING' : 'NOT_SERVING',
+        checks: { nats: events.state },
+      }),
+    }),
+  };
+}
+
+interface DrainOptions extends ServeOptions {
+  readonly server: Server;
+  readonly http: HttpServer;
+  readonly health: Health;
+  readonly lease: Lease | undefined;
+  readonly load: LoadMeter;
+}
+
+async function drain(options: DrainOptions): Promise<void> {
+  const { config, server, http, health, lease, load, mesh, events, telemetry } = options;
+  telemetry.log.info('draining', { in_flight: load.inFlight });
+  health.setDraining();
+  await Promise.all([lease?.withdraw(), delay(config.drainDelayMs)]);
+  health.endWatches();
+  const timer = setTimeout(() => {
+    telemetry.log.warn('calls are cut off: the drain timeout passed', { in_flight: load.inFlight });
+    server.forceShutdown();
+  }, config.drainTimeoutMs);
+  await server.shutdown();
+  clearTimeout(timer);
+  await events.close();
+  mesh.close();
+  await http.close();
+  load.stop();
+  telemetry.log.info('stopped');
+  await telemetry.shutdown();
+}
