@@ -21,6 +21,8 @@ export interface Replica {
 export interface Layout {
   /** Address that processes listen on. */
   readonly bind: string;
+  /** Whether services speak mutual TLS with the certificates of `paths.tls`. */
+  readonly tls: boolean;
   /** Every service's replicas in catalogue order, those in state `contract` too. */
   readonly replicas: readonly Replica[];
   /** Host of a piece of infrastructure. */
@@ -57,13 +59,15 @@ export interface Paths {
 export interface LayoutEnvironment {
   readonly UAIT_PORT_BASE?: string | undefined;
   readonly UAIT_HOME?: string | undefined;
+  /** `on` or `off`; off when unset. */
+  readonly UAIT_TLS?: string | undefined;
 }
 
 /**
  * Lays a mesh out. Without `UAIT_PORT_BASE` each port is the catalogue's; with it every port of the mesh is the base plus the
  * port's place in the catalogue (infrastructure first, then each replica's gRPC and HTTP port), so that two meshes never meet.
  *
- * @throws Failure `ENVIRONMENT_INVALID` when UAIT_PORT_BASE is no port or leaves too little room
+ * @throws Failure `ENVIRONMENT_INVALID` for a value outside its range
  */
 export function layout(catalogue: Catalogue, environment: LayoutEnvironment, root: string): Layout {
   const place = placer(catalogue, environment.UAIT_PORT_BASE);
@@ -85,6 +89,7 @@ export function layout(catalogue: Catalogue, environment: LayoutEnvironment, roo
   }
   return {
     bind: "127.0.0.1",
+    tls: switchOf("UAIT_TLS", environment.UAIT_TLS),
     replicas,
     host: () => "127.0.0.1",
     port: (name, port) => {
@@ -120,6 +125,12 @@ export function pathsOf(root: string, home: string): Paths {
       serviceKey: `${home}/tls/service-key.pem`,
     },
   };
+}
+
+function switchOf(name: string, value: string | undefined): boolean {
+  if (value === undefined || value === "" || value === "off") return false;
+  if (value === "on") return true;
+  throw new Failure({ reason: "ENVIRONMENT_INVALID", message: `${name}=${value}: must be on or off`, remedy: `unset ${name}` });
 }
 
 function placer(catalogue: Catalogue, base: string | undefined): (port: number) => number {

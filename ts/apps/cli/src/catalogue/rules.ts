@@ -12,7 +12,7 @@ export interface Violation {
 const required: Readonly<Record<Catalogue["infrastructure"][number]["name"], readonly string[]>> = {
   nats: ["client", "monitor"],
   jaeger: ["otlp", "query_grpc", "query", "health"],
-  weaviate: ["http", "grpc", "gossip", "data", "raft", "raft_rpc", "metrics"],
+  weaviate: ["http", "grpc", "gossip", "data", "raft", "raft_rpc"],
   envoy: ["edge", "edge_tls", "mesh", "admin"],
 };
 

@@ -1,0 +1,59 @@
+# Every target; `make` alone lists them.
+SHELL := bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+uait = deploy/local/preflight.sh && node deploy/local/npm-ci.mjs && \
+  node --import ./ts/node_modules/tsx/dist/esm/index.mjs --conditions=uait-source ts/apps/cli/src/main.ts
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: preflight
+preflight: ## name the toolchains and packages that this machine lacks
+	@deploy/local/preflight.sh && echo "everything that make up needs is here"
+
+.PHONY: up
+up: ## install, generate, build, start the mesh, call through all four languages
+	@$(uait) up
+
+.PHONY: down
+down: ## stop every process of the mesh
+	@$(uait) down
+
+.PHONY: status
+status: ## processes, health, memory and ports
+	@$(uait) status
+
+.PHONY: logs
+logs: ## follow the logs: all, or one with S=echo-go
+	@$(uait) logs --follow $(if $(S),--service $(S))
+
+.PHONY: install
+install: ## install the pinned tools into .uait/
+	@$(uait) install
+
+.PHONY: gen
+gen: ## generate the stubs of all languages from proto/
+	@$(uait) gen
+
+.PHONY: build
+build: ## generate and build every service
+	@$(uait) build
+
+.PHONY: made
+made: ## write every file that is made from deploy/mesh.yaml
+	@$(uait) made
+
+.PHONY: check
+check: ## fail when a made file is not what deploy/mesh.yaml makes
+	@$(uait) check
+
+.PHONY: compose
+compose: ## prepare .uait/ for deploy/compose (needs no container engine)
+	@$(uait) compose
+
+.PHONY: new
+new: ## a new service from the living template: NAME=my-service LANG=go
+	@$(uait) new --name "$(NAME)" --lang "$(LANG)"

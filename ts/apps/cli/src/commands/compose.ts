@@ -1,0 +1,16 @@
+import { generate, buildDescriptors } from "../build/generate.js";
+import type { Context } from "../context.js";
+import { ensureCertificates } from "../identity/certificates.js";
+import { ensureDevelopmentKey } from "../identity/development-key.js";
+import { installPython } from "../tools/python.js";
+
+/** Makes what deploy/compose mounts or copies and no image holds: stubs, the development key, certificates and descriptors. */
+export async function compose(context: Context): Promise<void> {
+  const { mesh, catalogue, progress } = context;
+  await progress.step("install the Python environment", () => installPython(context));
+  await progress.step("generate", () => generate(context));
+  await ensureDevelopmentKey(mesh.paths, Math.floor(Date.now() / 1000));
+  await ensureCertificates(catalogue, mesh.paths, new Date());
+  await buildDescriptors(context);
+  progress.say(`${mesh.paths.home} is ready: UAIT_USER=$(id -u):$(id -g) docker compose -f deploy/compose/compose.yaml up --build --wait`);
+}
