@@ -1,0 +1,176 @@
+"""Calls to other services: one channel to Envoy's mesh listener, which routes by the name of the gRPC service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+import grpc.aio
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
+
+from uait_kit._call import find_call
+from uait_kit._telemetry import inject
+
+if TYPE_CHECKING:
+    from uait_kit._config import KitConfig
+    from uait_kit._telemetry import Telemetry
+
+__all__ = ["MeshChannel", "dial"]
+
+_KEEPALIVE_MS = 30_000
+_KEEPALIVE_TIMEOUT_MS = 10_000
+
+
+def dial(config: KitConfig, telemetry: Telemetry, *, target: str | None = None) -> MeshChannel:
+    """Opens the channel; it connects at the first call and again whenever the connection is lost.
+
+    Args:
+        config: Address of the mesh, TLS, default deadline, message limit.
+        telemetry: Takes the client spans.
+        target: host:port to dial instead of the mesh; for tests.
+    """
+    options = (
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        # The mesh is never behind the proxy that the environment may name.
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+    )
+    address = target or config.mesh
+    if config.tls is None:
+        channel = grpc.aio.insecure_channel(address, options=options)
+    else:
+        credentials = grpc.ssl_channel_credentials(config.tls.authorities, config.tls.key, config.tls.certificate)
+        channel = grpc.aio.secure_channel(address, credentials, options=options)
+    return MeshChannel(channel, telemetry, deadline_s=config.deadline_s)
+
+
+class MeshChannel(grpc.aio.Channel):
+    """A channel for generated stubs that sends on what the kit knows of the work in hand.
+
+    Each call carries identity and trace context, ends with the caller's deadline (or, for a unary call without one,
+    after UAIT_DEADLINE_MS) and is cancelled with the task that made it. A `timeout` of the call itself can only
+    shorten that.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, telemetry: Telemetry, *, deadline_s: float) -> None:
+        self._channel = channel
+        self._telemetry = telemetry
+        self._deadline_s = deadline_s
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Returns the callable of a method; for generated stubs."""
+        return self._outgoing(self._channel.unary_unary(method, *args, **kwargs), method, default_s=self._deadline_s)
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Returns the callable of a method; for generated stubs."""
+        return self._outgoing(self._channel.unary_stream(method, *args, **kwargs), method, default_s=None)
+
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Returns the callable of a method; for generated stubs."""
+        return self._outgoing(self._channel.stream_unary(method, *args, **kwargs), method, default_s=None)
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Returns the callable of a method; for generated stubs."""
+        return self._outgoing(self._channel.stream_stream(method, *args, **kwargs), method, default_s=None)
+
+    def _outgoing(self, multicallable: Any, method: str, *, default_s: float | None) -> _Outgoing:
+        return _Outgoing(multicallable, method.removeprefix("/"), self._telemetry, default_s=default_s)
+
+    async def close(self, grace: float | None = None) -> None:
+        """Closes the channel; calls under way have `grace` seconds."""
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """Returns the state of the connection."""
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Waits until the state differs from `last_observed_state`."""
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Waits until the mesh is connected."""
+        await self._channel.channel_ready()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _Outgoing:
+    """The callable of one method."""
+
+    def __init__(self, multicallable: Any, name: str, telemetry: Telemetry, *, default_s: float | None) -> None:
+        self._multicallable = multicallable
+        self._name = name
+        self._telemetry = telemetry
+        self._default_s = default_s
+        service, _, method = name.rpartition("/")
+        self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __call__(
+        self,
+        request: Any = None,
+        *,
+        timeout: float | None = None,
+        metadata: Iterable[tuple[str, str | bytes]] = (),
+        **options: Any,
+    ) -> Any:
+        served = find_call()
+        attributes = dict(self._attributes)
+        carried: tuple[tuple[str, str | bytes], ...] = tuple(metadata)
+        left_s: float | None = None
+        if served is not None:
+            left_s = served.time_left_s
+            carried += served.identity.metadata()
+            if served.identity.tenant:
+                attributes["uait.tenant"] = served.identity.tenant
+        # A span that the handler opened itself is the parent, and the span of the call served otherwise.
+        parent = Context() if served is None else set_span_in_context(_innermost_span(served.span))
+        span = self._telemetry.start_span(self._name, SpanKind.CLIENT, parent=parent, attributes=attributes)
+        carried += tuple(inject(span).items())
+        call = self._multicallable(
+            request, timeout=_shortest(timeout, left_s, self._default_s), metadata=carried, **options
+        )
+        call.add_done_callback(lambda done: self._finish(done, span))
+        return call
+
+    def _finish(self, call: Any, span: Span) -> None:
+        task = asyncio.get_running_loop().create_task(_end(call, span, time.time_ns()))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+async def _end(call: Any, span: Span, ended_ns: int) -> None:
+    code: grpc.StatusCode = await call.code()
+    if span.is_recording():
+        span.set_attribute("rpc.grpc.status_code", code.value[0])
+        if code is not grpc.StatusCode.OK:
+            span.set_status(Status(StatusCode.ERROR))
+    span.end(ended_ns)
+
+
+def _innermost_span(served: Span) -> Span:
+    span = get_current_span()
+    return span if span.get_span_context().is_valid else served
+
+
+def _shortest(timeout: float | None, left_s: float | None, default_s: float | None) -> float | None:
+    """Returns the time a call has; the default counts only where neither caller nor call set a limit."""
+    limits = [limit for limit in (timeout, left_s) if limit is not None]
+    return min(limits) if limits else default_s

@@ -1,0 +1,292 @@
+"""The event log on NATS JetStream: facts are published once and handled once by each service.
+
+Streams are `UAIT_<AREA>` with the subjects `uait.<area>.<tenant>.<event>`; the payload is `uait.event.v1.Event`.
+NATS may be away at any time: `publish` keeps trying until its caller's deadline, consumers go on when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import nats
+import nats.errors
+import nats.js.errors
+from google.protobuf.timestamp_pb2 import Timestamp
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from uait.error.v1 import error_pb2
+from uait.event.v1 import event_pb2
+
+from uait_kit._call import current_call
+from uait_kit._log import log
+from uait_kit._status import StatusError
+from uait_kit._telemetry import inject
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+
+    from uait_kit._config import KitConfig
+    from uait_kit._telemetry import Telemetry
+
+__all__ = ["EventLog", "Published", "stream_of", "subject_template"]
+
+_RECONNECT_WAIT_S = 0.25
+_ACK_TIMEOUT_S = 1.0
+_RETRY_S = 0.1
+_DUPLICATE_WINDOW_S = 600.0
+_MAX_AGE_S = 30 * 24 * 3600.0
+_STREAM_EXISTS = 10058
+_PING_INTERVAL_S = 10
+
+_TENANT_REQUEST = uuid.UUID("6f1a3f0e-6a0c-5d39-9b60-3d4f8a6b7c21")
+"""Namespace of the event ids that follow from tenant and request_id (RFC 9562, version 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What JetStream said of an event.
+
+    Attributes:
+        event_id: The event's id; the same for every repeat of one request.
+        sequence: Number of the event in its stream, from 1.
+        duplicate: Whether the stream had it already.
+    """
+
+    event_id: str
+    sequence: int
+    duplicate: bool
+
+
+class EventLog:
+    """The connection of one process to the event log.
+
+    `run` keeps it connected; publishing and consuming need that it runs.
+    """
+
+    def __init__(self, config: KitConfig, telemetry: Telemetry) -> None:
+        """Prepares the connection; `run` opens it."""
+        self._url = config.nats_url
+        self._service = config.service
+        self._default_deadline_s = config.deadline_s
+        self._telemetry = telemetry
+        self._client: Client = nats.NATS()
+        self._up = asyncio.Event()
+        self._closing = False
+        self._streams: set[str] = set()
+        self._on_change: list[Callable[[bool], Awaitable[None]]] = []
+
+    @property
+    def enabled(self) -> bool:
+        """Whether UAIT_NATS_URL names a server."""
+        return self._url is not None
+
+    @property
+    def up(self) -> bool:
+        """Whether NATS is connected now."""
+        return self._up.is_set()
+
+    @property
+    def client(self) -> Client:
+        """The NATS client; connected only while `up`."""
+        return self._client
+
+    def on_change(self, callback: Callable[[bool], Awaitable[None]]) -> None:
+        """Has `callback` told whenever NATS comes (True) or goes (False)."""
+        self._on_change.append(callback)
+
+    async def wait_up(self) -> None:
+        """Waits until NATS is connected."""
+        await self._up.wait()
+
+    async def run(self) -> None:
+        """Connects, however long that takes, and stays connected until `close`."""
+        if self._url is None:
+            return
+        await self._client.connect(
+            self._url,
+            name=self._service,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]  # a number of seconds, annotated as int
+            ping_interval=_PING_INTERVAL_S,
+            error_cb=_log_error,
+            disconnected_cb=self._down,
+            reconnected_cb=self._connected,
+        )
+        await self._connected()
+
+    async def close(self) -> None:
+        """Sends what is buffered and ends the connection."""
+        if self._client.is_connected:
+            try:
+                await self._client.flush(timeout=1)
+            except (nats.errors.Error, TimeoutError) as error:
+                log("warn", "event log closed without a flush", reason=str(error))
+        self._closing = True
+        # A client that was never connected cannot be closed.
+        if self._client.is_connected or self._client.is_reconnecting:
+            await self._client.close()
+
+    async def publish(self, area: str, event: event_pb2.Event, *, request_id: str = "") -> Published:
+        """Stores an event of the tenant of the work in hand.
+
+        Args:
+            area: The stream's area, such as `echo`.
+            event: With its payload set; id, source, tenant, time and traceparent are filled in here.
+            request_id: Makes the event's id follow from tenant and request, so that a repeat stores nothing;
+                empty for an id that is new (UUID version 7).
+
+        Returns:
+            What JetStream said once the event was on disk.
+
+        Raises:
+            StatusError: DEPENDENCY_UNAVAILABLE when NATS stayed away until the deadline of the work in hand.
+        """
+        call = current_call()
+        tenant = call.identity.tenant
+        event.id = _derived_id(tenant, request_id) if request_id else _uuid7()
+        event.source = self._service
+        event.tenant = tenant
+        event.time.CopyFrom(_now())
+        kind = event.WhichOneof("payload")
+        subject = f"uait.{area}.{tenant}.{kind}"
+        span = self._telemetry.start_span(
+            f"{subject_template(area, kind)} publish",
+            SpanKind.PRODUCER,
+            parent=set_span_in_context(call.span, Context()),
+            attributes={
+                "messaging.system": "nats",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": subject,
+                "messaging.message.id": event.id,
+                "uait.tenant": tenant,
+            },
+        )
+        headers = {"Nats-Msg-Id": event.id, **inject(span)}
+        event.traceparent = headers.get("traceparent", "")
+        published = self._telemetry.events_published
+        try:
+            ack = await self._store(
+                area, subject, event.SerializeToString(), headers, self._time_left_s(call.time_left_s)
+            )
+        except BaseException:
+            published.labels(area, "failed").inc()
+            span.set_status(Status(StatusCode.ERROR))
+            raise
+        finally:
+            span.end()
+        published.labels(area, "duplicate" if ack.duplicate else "stored").inc()
+        return ack
+
+    def _time_left_s(self, left_s: float | None) -> float:
+        """Returns how long to try: all but a little of what the caller gave, so that the answer is still heard."""
+        if left_s is None:
+            return self._default_deadline_s
+        return max(0.0, left_s - min(0.05, left_s * 0.1))
+
+    async def _store(
+        self, area: str, subject: str, payload: bytes, headers: dict[str, str], time_left_s: float
+    ) -> Published:
+        """Offers the event, with the same id, until JetStream has it on disk."""
+        try:
+            if not self.enabled:
+                raise TimeoutError
+            async with asyncio.timeout(time_left_s):
+                while True:
+                    await self._up.wait()
+                    try:
+                        jetstream = await self.stream(area)
+                        ack = await jetstream.publish(
+                            subject, payload, timeout=_ACK_TIMEOUT_S, stream=stream_of(area), headers=dict(headers)
+                        )
+                        return Published(headers["Nats-Msg-Id"], ack.seq, bool(ack.duplicate))
+                    except nats.js.errors.NoStreamResponseError:
+                        self._streams.discard(area)
+                    except (nats.errors.Error, TimeoutError, OSError) as error:
+                        log("debug", "event not stored yet", subject=subject, reason=repr(error))
+                    await asyncio.sleep(_RETRY_S)
+        except TimeoutError:
+            raise StatusError(
+                error_pb2.REASON_DEPENDENCY_UNAVAILABLE,
+                "the event log cannot be reached",
+                metadata={"dependency": "nats"},
+            ) from None
+
+    async def stream(self, area: str) -> JetStreamContext:
+        """Returns JetStream, with the stream of `area` made if nobody has made it yet."""
+        jetstream = self._client.jetstream(timeout=_ACK_TIMEOUT_S)
+        if area not in self._streams:
+            try:
+                await jetstream.add_stream(_stream_config(area))
+            except nats.js.errors.APIError as error:
+                # Whoever came first decided; a stream that differs in detail serves as well.
+                if error.err_code != _STREAM_EXISTS:
+                    raise
+            self._streams.add(area)
+        return jetstream
+
+    async def _connected(self) -> None:
+        self._streams.clear()
+        self._up.set()
+        log("info", "event log connected", url=self._url)
+        for callback in self._on_change:
+            await callback(True)
+
+    async def _down(self) -> None:
+        if self._up.is_set() and not self._closing:
+            self._up.clear()
+            log("warn", "event log lost", url=self._url)
+            for callback in self._on_change:
+                await callback(False)
+
+
+def stream_of(area: str) -> str:
+    """Returns the name of the stream of an area."""
+    return f"UAIT_{area.upper()}"
+
+
+def subject_template(area: str, kind: str | None) -> str:
+    """Returns the subject without its tenant, as span names must be of low cardinality."""
+    return f"uait.{area}.{{tenant}}.{kind}"
+
+
+def _stream_config(area: str) -> StreamConfig:
+    return StreamConfig(
+        name=stream_of(area),
+        subjects=[f"uait.{area}.>"],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        max_age=_MAX_AGE_S,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+    )
+
+
+def _derived_id(tenant: str, request_id: str) -> str:
+    # A tenant has no slash, so different pairs never make one text.
+    return str(uuid.uuid5(_TENANT_REQUEST, f"{tenant}/{request_id}"))
+
+
+def _uuid7() -> str:
+    """Returns a UUID of version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then 74 random bits."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def _now() -> Timestamp:
+    now = Timestamp()
+    now.FromNanoseconds(time.time_ns())
+    return now
+
+
+async def _log_error(error: Exception) -> None:
+    log("debug", "event log error", reason=repr(error))
