@@ -38,7 +38,7 @@ func fromPick(pick *balancerv1.PickRequest) Wish {
 	return Wish{Service: pick.GetService(), Zone: pick.GetZone(), Affinity: pick.GetAffinityKey()}
 }
 
-func toStatusMessage(status Status) *balancerv1.EndpointStatus {
+func toEndpointStatus(status Status) *balancerv1.EndpointStatus {
 	message := &balancerv1.EndpointStatus{
 		Endpoint: &balancerv1.Endpoint{
 			Service:  status.Endpoint.Service,

@@ -26,7 +26,6 @@ const (
 	KindActionInvalid                 // a lease's message at the wrong place; Error.What says which
 	KindHostUnspecified               // an endpoint registered an address that nobody can dial
 	KindNotImplemented                // part of the contract, not of this build; Error.What
-	KindDraining                      // the balancer is shutting down
 	kinds                             // how many there are
 )
 
@@ -60,8 +59,6 @@ func (e *Error) message() string {
 		return "invalid request: register.host: must be an address that others can dial"
 	case KindNotImplemented:
 		return e.What + " is not implemented in this build"
-	case KindDraining:
-		return "the balancer is shutting down"
 	}
 	return "unknown error"
 }
@@ -106,8 +103,6 @@ func toStatus(err error) *status.Error {
 	case KindNotImplemented:
 		s.Code, s.Reason = codes.Unimplemented, errorv1.Reason_REASON_NOT_IMPLEMENTED
 		s.Metadata = map[string]string{"what": e.What}
-	case KindDraining:
-		s.Code, s.Reason = codes.Unavailable, errorv1.Reason_REASON_DRAINING
 	case kinds:
 		return nil
 	}

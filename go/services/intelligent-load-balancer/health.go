@@ -53,7 +53,7 @@ type Checker struct {
 	Registry   *Registry
 	Clock      Clock
 	Prober     Prober
-	Interval   time.Duration // between two checks of an endpoint
+	Interval   time.Duration // from the beginning of one check of an endpoint to that of the next
 	Timeout    time.Duration // a check that takes longer has failed
 	Thresholds Thresholds
 	Log        *slog.Logger
@@ -109,6 +109,7 @@ func (c *Checker) check(ctx context.Context, endpoint Endpoint) {
 	defer probe.Close()
 	var streak streak
 	for {
+		begun := c.Clock.Now()
 		probing, cancel := context.WithTimeout(ctx, c.Timeout)
 		err := probe.Check(probing)
 		cancel()
@@ -123,7 +124,7 @@ func (c *Checker) check(ctx context.Context, endpoint Endpoint) {
 				c.Registry.SetState(endpoint, state)
 			}
 		}
-		if pause(ctx, c.Clock, c.Interval) != nil {
+		if pause(ctx, c.Clock, c.Interval-c.Clock.Now().Sub(begun)) != nil {
 			return
 		}
 	}

@@ -1,6 +1,17 @@
 package main
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// newSeed is the endpoint that the catalogue expects at an address. Its instance is made of the address, in the
+// characters that an instance may have.
+func newSeed(service, host string, port uint16) Endpoint {
+	instance := fmt.Sprintf("seed-%s-%d", strings.ReplaceAll(host, ":", "-"), port)
+	return Endpoint{Service: service, Instance: instance, Host: host, Port: port}
+}
 
 // settleSeeds keeps the rule of the catalogue's seeds for one service; the lock is held.
 //

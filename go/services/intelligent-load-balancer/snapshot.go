@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -61,12 +62,11 @@ type Publisher struct {
 	Clock    Clock
 	Audience Audience
 	Coalesce time.Duration // changes within this time after the first one go out together
+	Log      *slog.Logger
 }
 
 // Run publishes the present state at once, and then every change within Coalesce, until the context ends.
-//
-// Errors: that of the audience, or the context's.
-func (p *Publisher) Run(ctx context.Context) error {
+func (p *Publisher) Run(ctx context.Context) {
 	published := map[string]Assignment{}
 	for {
 		_, last := p.Registry.Present()
@@ -78,14 +78,13 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 		if len(changed) > 0 {
 			if err := p.Audience.Update(changed); err != nil {
-				return err
+				p.Log.Error("endpoints could not be published", "error", err)
 			}
 		}
-		if _, err := p.Registry.Next(ctx, last); ctx.Err() != nil {
-			return err
-		}
-		if err := pause(ctx, p.Clock, p.Coalesce); err != nil {
-			return err
+		// That the history was too short to tell what changed does not matter: the whole state is compared.
+		_, _ = p.Registry.Next(ctx, last)
+		if pause(ctx, p.Clock, p.Coalesce) != nil {
+			return
 		}
 	}
 }
