@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -82,3 +83,6 @@ func withDetails(s *status.Status, details ...protoadapt.MessageV1) *status.Stat
 	}
 	return detailed
 }
+
+// CodeName is the code as the gRPC specification spells it, such as "DEADLINE_EXCEEDED".
+func CodeName(c codes.Code) string { return code.Code(c).String() }
