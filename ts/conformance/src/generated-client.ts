@@ -1,0 +1,205 @@
+import { type DescMethod, fromBinary, fromJson, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
+import { ChannelCredentials } from '@grpc/grpc-js';
+import { EchoService } from '@uait/gen/es/uait/echo/v1/echo_pb.js';
+import { EchoServiceDefinition } from '@uait/gen/uait/echo/v1/echo.js';
+import { type Channel, createChannel, createClient } from 'nice-grpc';
+import { ClientError, Metadata, Status } from 'nice-grpc-common';
+import { HealthCheckResponse_ServingStatus, HealthDefinition } from 'nice-grpc-server-health/lib/proto/grpc/health/v1/health.js';
+import { AsyncQueue } from './async-queue.js';
+import type { CallOptions, CallResult, ClientLibrary, Conversation, EchoClient, HealthClient, Target } from './echo-client.js';
+import type { Json, JsonObject } from './json.js';
+import { STATUS_DETAILS_KEY } from './rpc-status.js';
+
+const GZIP = 2;
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
+/** nice-grpc with ts-proto's stubs; protobuf-es, from the same contracts, only speaks JSON at the edge. */
+export const generatedLibrary: ClientLibrary = {
+  echo: (target) => new GeneratedEchoClient(target),
+  health: createHealthClient,
+};
+
+interface StubMethod {
+  readonly requestType: unknown;
+  readonly responseType: unknown;
+}
+type StubCall = (request: unknown, options: StubCallOptions) => Promise<unknown> | AsyncIterable<unknown>;
+interface StubCallOptions {
+  readonly metadata: Metadata;
+  readonly signal: AbortSignal;
+  onTrailer(trailer: Metadata): void;
+}
+
+class GeneratedEchoClient implements EchoClient {
+  readonly #target: Target;
+  readonly #plain: Channel;
+  readonly #compressing: Channel;
+
+  constructor(target: Target) {
+    this.#target = target;
+    this.#plain = openChannel(target, {});
+    this.#compressing = openChannel(target, { 'grpc.default_compression_algorithm': GZIP });
+  }
+
+  async call(method: string, requests: readonly JsonObject[], options: CallOptions, onResponse?: () => void) {
+    return await this.#run(method, from(requests), options, () => onResponse?.());
+  }
+
+  converse(options: CallOptions): Conversation {
+    const requests = new AsyncQueue<JsonObject>();
+    const responses = new AsyncQueue<Json>();
+    const ended = this.#run('Converse', requests, options, (response) => responses.push(response));
+    void ended.then(() => responses.end());
+    return {
+      send: (request) => requests.push(request),
+      halfClose: () => requests.end(),
+      async receive() {
+        const next = await responses.next();
+        if (next.done === true) throw new Error(`the stream ended: ${JSON.stringify(await ended)}`);
+        return next.value;
+      },
+      ended,
+    };
+  }
+
+  close(): void {
+    this.#plain.close();
+    this.#compressing.close();
+  }
+
+  async #run(
+    name: string,
+    requests: AsyncIterable<JsonObject>,
+    options: CallOptions,
+    onResponse: (response: Json) => void,
+  ): Promise<CallResult> {
+    const { stub, descriptor, invoke } = this.#method(name, options.gzip === true);
+    const limit = new Limit(options);
+    const responses: Json[] = [];
+    let trailer = Metadata();
+    const take = (response: unknown) => {
+      const json = messageToJson(stub, descriptor, response);
+      responses.push(json);
+      onResponse(json);
+    };
+    const ended = (code: number, message: string) => result(code, message, responses, trailer);
+    try {
+      const encoded = map(requests, (request) => messageFromJson(stub, descriptor, request));
+      const streams = descriptor.methodKind === 'client_streaming' || descriptor.methodKind === 'bidi_streaming';
+      const request = streams ? encoded : await only(encoded);
+      const outcome = invoke(request, {
+        metadata: this.#metadata(options),
+        signal: limit.signal,
+        onTrailer: (received) => {
+          trailer = received;
+        },
+      });
+      if (Symbol.asyncIterator in outcome) for await (const response of outcome) take(response);
+      else take(await outcome);
+      return ended(Status.OK, '');
+    } catch (error) {
+      if (error instanceof ClientError) return ended(error.code, error.details);
+      if (limit.signal.aborted) return ended(limit.timedOut ? Status.DEADLINE_EXCEEDED : Status.CANCELLED, 'ended by the caller');
+      throw error;
+    } finally {
+      limit.release();
+    }
+  }
+
+  #method(name: string, gzip: boolean): { stub: StubMethod; descriptor: DescMethod; invoke: StubCall } {
+    const descriptor = EchoService.methods.find((method) => method.name === name);
+    if (descriptor === undefined) throw new Error(`EchoService has no method ${name}`);
+    const key = descriptor.localName as keyof typeof EchoServiceDefinition.methods;
+    const client = createClient(EchoServiceDefinition, gzip ? this.#compressing : this.#plain);
+    const invoke = client[key] as unknown as StubCall;
+    return { stub: EchoServiceDefinition.methods[key], descriptor, invoke };
+  }
+
+  #metadata({ metadata, deadlineMs }: CallOptions): Metadata {
+    const headers = Metadata({ 'grpc-timeout': `${deadlineMs}m` });
+    if (this.#target.service !== undefined) headers.set('x-uait-service', this.#target.service);
+    for (const [key, value] of Object.entries(metadata)) if (value !== '') headers.set(key, value);
+    return headers;
+  }
+}
+
+// nice-grpc knows signals but no deadlines; the server hears of them by `grpc-timeout`.
+class Limit {
+  timedOut = false;
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly #source: AbortSignal | undefined;
+  readonly #abort = () => this.#controller.abort();
+
+  constructor({ deadlineMs, signal }: CallOptions) {
+    this.#source = signal;
+    this.#source?.addEventListener('abort', this.#abort);
+    this.#timer = setTimeout(() => {
+      this.timedOut = true;
+      this.#abort();
+    }, deadlineMs);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  release(): void {
+    clearTimeout(this.#timer);
+    this.#source?.removeEventListener('abort', this.#abort);
+  }
+}
+
+function messageFromJson(stub: StubMethod, descriptor: DescMethod, json: JsonObject): unknown {
+  const bytes = toBinary(descriptor.input, fromJson(descriptor.input, json as JsonValue));
+  return (stub.requestType as { decode(bytes: Uint8Array): unknown }).decode(bytes);
+}
+
+function messageToJson(stub: StubMethod, descriptor: DescMethod, message: unknown): Json {
+  const bytes = (stub.responseType as { encode(message: unknown): { finish(): Uint8Array } }).encode(message).finish();
+  return toJson(descriptor.output, fromBinary(descriptor.output, bytes)) as Json;
+}
+
+function result(code: number, message: string, responses: readonly Json[], trailer: Metadata): CallResult {
+  const trailers: Record<string, string> = {};
+  for (const [key, values] of trailer) if (typeof values[0] === 'string') trailers[key] = values[0];
+  return { code: Status[code] ?? String(code), message, responses, trailers, details: trailer.get(STATUS_DETAILS_KEY) };
+}
+
+function openChannel(target: Target, options: Readonly<Record<string, number>>): Channel {
+  const { tls } = target;
+  const credentials = tls === undefined ? ChannelCredentials.createInsecure() : ChannelCredentials.createSsl(tls.ca, tls.key, tls.cert);
+  return createChannel(target.address, credentials, {
+    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+    'grpc.enable_retries': 0,
+    // Two clients in one process would share a connection, and with it its end.
+    'grpc.use_local_subchannel_pool': 1,
+    ...options,
+  });
+}
+
+function createHealthClient(target: Target): HealthClient {
+  const channel = openChannel(target, {});
+  const client = createClient(HealthDefinition, channel);
+  return {
+    async check(name) {
+      const { status } = await client.check({ service: name }, { signal: AbortSignal.timeout(1000) });
+      return HealthCheckResponse_ServingStatus[status];
+    },
+    close: () => channel.close(),
+  };
+}
+
+async function* from<Item>(items: readonly Item[]): AsyncGenerator<Item> {
+  yield* items;
+}
+
+async function* map<From, To>(items: AsyncIterable<From>, convert: (item: From) => To): AsyncGenerator<To> {
+  for await (const item of items) yield convert(item);
+}
+
+async function only<Item>(items: AsyncIterable<Item>): Promise<Item> {
+  for await (const item of items) return item;
+  throw new Error('this method takes one request');
+}
