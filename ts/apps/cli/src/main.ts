@@ -10,6 +10,8 @@ ${Object.entries(COMMANDS)
   .join("\n")}
 `;
 
+const interrupted = new AbortController();
+
 async function main(argv: readonly string[]): Promise<void> {
   const { values, positionals } = parseArgs({
     args: [...argv],
@@ -24,13 +26,13 @@ async function main(argv: readonly string[]): Promise<void> {
   const [name, ...surplus] = positionals;
   const command = name === undefined ? undefined : COMMANDS[name];
   if (command === undefined || surplus.length > 0) throw new Failure({ reason: "USAGE", message: USAGE, remedy: "choose a command" });
-  const interrupted = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort(signal));
   await command.run(await openContext(interrupted.signal), values);
 }
 
 main(process.argv.slice(2)).catch((cause: unknown) => {
-  if (cause instanceof Failure) process.stderr.write(`\nerror: ${cause.message}\nwhat to do: ${cause.remedy}\n`);
+  if (interrupted.signal.aborted) process.stderr.write(`\nstopped by ${String(interrupted.signal.reason)}\n`);
+  else if (cause instanceof Failure) process.stderr.write(`\nerror: ${cause.message}\nwhat to do: ${cause.remedy}\n`);
   else process.stderr.write(`\n${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`);
   process.exitCode = 1;
 });

@@ -5,7 +5,7 @@ import { down } from "./down.js";
 import { logs } from "./logs.js";
 import { made } from "./made.js";
 import { status } from "./status.js";
-import { build, install, up } from "./up.js";
+import { build, install, up, withCheckout } from "./up.js";
 import { generate } from "../build/generate.js";
 import { installPython } from "../tools/python.js";
 
@@ -31,20 +31,22 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "logs of one process (--service NAME) or all; --follow goes on",
     run: (context, { service, follow }) => logs(context, service, follow ?? false),
   },
-  install: { summary: "install the pinned tools", run: install },
+  install: { summary: "install the pinned tools", run: (context) => withCheckout(context, () => install(context)) },
   gen: {
     summary: "generate the stubs",
-    run: async (context) => {
-      await context.progress.step("install the Python environment", () => installPython(context));
-      await context.progress.step("generate", () => generate(context));
-    },
+    run: (context) =>
+      withCheckout(context, async () => {
+        await context.progress.step("install the Python environment", () => installPython(context));
+        await context.progress.step("generate", () => generate(context));
+      }),
   },
   build: {
     summary: "generate and build every service",
-    run: async (context) => {
-      await context.progress.step("install the Python environment", () => installPython(context));
-      await build(context);
-    },
+    run: (context) =>
+      withCheckout(context, async () => {
+        await context.progress.step("install the Python environment", () => installPython(context));
+        await build(context);
+      }),
   },
   compose: { summary: "prepare .uait/ for deploy/compose", run: compose },
   made: { summary: "write every file that is made from the catalogue", run: made },

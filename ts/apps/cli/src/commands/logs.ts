@@ -30,12 +30,11 @@ export async function logs(context: Context, name: string | undefined, follow: b
         stdio: ["ignore", "pipe", "ignore"],
         signal,
       });
-      tail.on("error", (cause) => {
-        if (!signal.aborted) throw cause;
-      });
       const label = present.length === 1 ? "" : `${source.padEnd(width)}  `;
       createInterface({ input: tail.stdout }).on("line", (line) => context.progress.say(label + prettyLine(line)));
-      await once(tail, "close");
+      await once(tail, "close").catch((cause: unknown) => {
+        if (!signal.aborted) throw cause;
+      });
     }),
   );
 }

@@ -5,6 +5,7 @@ import type { Context } from "../context.js";
 import { requireSpace } from "../files.js";
 import { ensureCertificates } from "../identity/certificates.js";
 import { ensureDevelopmentKey } from "../identity/development-key.js";
+import { withLock } from "../lock.js";
 import { renderRunFolder } from "../made/run-folder.js";
 import { awaitServing } from "../mesh/awaiting.js";
 import { claims, requireFree } from "../mesh/ports.js";
@@ -32,8 +33,10 @@ export async function up(context: Context): Promise<void> {
     await requireFree(claims(catalogue, mesh));
   }
   await requireSpace(mesh.paths.home, RUN_MEBIBYTES);
-  await install(context);
-  await build(context);
+  await withCheckout(context, async () => {
+    await install(context);
+    await build(context);
+  });
   await ensureDevelopmentKey(mesh.paths, Math.floor(Date.now() / 1000));
   await ensureCertificates(catalogue, mesh.paths, new Date());
   await progress.step("render", () => renderRunFolder(context));
@@ -45,6 +48,16 @@ export async function up(context: Context): Promise<void> {
     if (!running) await supervisor.stop();
     throw cause;
   }
+}
+
+/** Does work that changes what the whole checkout shares: its tools, stubs and builds. */
+export function withCheckout<T>({ mesh, progress, signal }: Context, work: () => Promise<T>): Promise<T> {
+  let said = false;
+  const note = (text: string): void => {
+    if (!said) progress.say(`  ${text}`);
+    said = true;
+  };
+  return withLock(`${mesh.paths.install}/lock`, { signal, note }, work);
 }
 
 /** Installs every pinned tool. */

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Failure } from "../failure.js";
 import { exists } from "../files.js";
 import type { Layout } from "../layout.js";
+import { programs } from "../made/programs.js";
 import { run } from "../process.js";
 import { pythonPrograms } from "../tools/python.js";
 import { endProcesses, isAlive, processesOf } from "./processes.js";
@@ -86,7 +87,7 @@ export class Supervisor {
   async stop(): Promise<number> {
     const before = await processesOf(this.mesh.paths.home);
     const supervisord = await this.pid();
-    // supervisord itself stops the programs in reverse order of priority, each with its drain.
+    if (supervisord !== undefined) await this.stopByLayer();
     const stubborn = supervisord === undefined ? [] : await endProcesses([supervisord], STOP_SECONDS * 1000);
     const orphans = await endProcesses(await processesOf(this.mesh.paths.home), 20_000);
     const left = [...stubborn, ...orphans];
@@ -97,6 +98,16 @@ export class Supervisor {
         remedy: `look at them with ps -p ${left.join(",")}; a process in state D waits for a disk`,
       });
     return before.length + (supervisord === undefined ? 0 : 1);
+  }
+
+  /** All of a layer at once, then the next: supervisord by itself takes one process after another. */
+  private async stopByLayer(): Promise<void> {
+    const all = programs(this.mesh);
+    for (const layer of [...new Set(all.map(({ priority }) => priority))].sort((a, b) => b - a)) {
+      const members = all.filter(({ priority }) => priority === layer);
+      // What cannot be stopped by name (a program that the running configuration lacks) goes with supervisord itself.
+      await Promise.allSettled(members.map(({ name }) => this.control(["stop", name], AbortSignal.timeout(STOP_SECONDS * 1000))));
+    }
   }
 
   private async control(args: readonly string[], signal: AbortSignal): Promise<string> {
