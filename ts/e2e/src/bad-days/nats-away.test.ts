@@ -43,10 +43,10 @@ beforeAll(async () => {
     folderUsed.catch(reject);
   });
   await Promise.all(
-    servers.map(async ({ name, command }) => {
+    servers.map(async ({ name, start }) => {
       const process = new Process({
         name,
-        command: command(),
+        ...start(),
         env: {
           UAIT_PORT: "0",
           UAIT_HTTP_PORT: "0",

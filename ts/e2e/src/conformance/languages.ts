@@ -1,42 +1,50 @@
-import { inRepository, tool } from "../harness/repository.js";
+import { inRepository, program } from "../harness/repository.js";
 
 export type Command = readonly [string, ...string[]];
+
+/** How to start a program: its command and the folder to start it in. */
+export interface Start {
+  readonly command: Command;
+  readonly cwd: string;
+}
 
 /** One implementation of the echo service. */
 export interface Server {
   /** Catalogue name. */
   readonly name: string;
-  readonly command: () => Command;
+  readonly start: () => Start;
 }
 
-/** One conformance client. `wire` clients look below what client libraries show, so one for each server is enough. */
+/** One conformance client. */
 export interface Client {
   readonly name: string;
-  readonly command: () => Command;
+  readonly start: () => Start;
 }
 
-const python = (): string => inRepository(".uait", "venv", "bin", "python");
-const typescriptClient = (kind: string): Command => [
-  process.execPath,
-  inRepository("ts", "conformance", "dist", "main.js"),
-  "--client",
-  kind,
-];
+const root = inRepository();
+const node = (...args: string[]): Start => ({ command: [process.execPath, ...args], cwd: root });
+const python = (module: string): Start => ({
+  command: [program("venv", "python"), "-m", module],
+  cwd: inRepository("python"),
+});
+const binary = (name: string): Start => ({ command: [program("build", name)], cwd: root });
+const typescriptClient = (kind: string): Start =>
+  node(inRepository("ts", "conformance", "dist", "main.js"), "--client", kind);
 
 export const servers: readonly Server[] = [
-  { name: "echo-ts", command: () => [process.execPath, inRepository("ts", "services", "echo", "dist", "main.js")] },
-  { name: "echo-go", command: () => [tool("echo-go")] },
-  { name: "echo-rust", command: () => [tool("echo-rust")] },
-  { name: "echo-python", command: () => [python(), "-m", "uait_echo"] },
+  { name: "echo-ts", start: () => node(inRepository("ts", "services", "echo", "dist", "main.js")) },
+  { name: "echo-go", start: () => binary("echo-go") },
+  { name: "echo-rust", start: () => binary("echo-rust") },
+  { name: "echo-python", start: () => python("services.echo") },
 ];
 
 export const clients: readonly Client[] = [
-  { name: "ts", command: () => typescriptClient("generated") },
-  { name: "ts-dynamic", command: () => typescriptClient("dynamic") },
-  { name: "go", command: () => [tool("conformance-go")] },
-  { name: "rust", command: () => [tool("conformance-rust")] },
-  { name: "python", command: () => [python(), "-m", "uait_conformance"] },
+  { name: "ts", start: () => typescriptClient("generated") },
+  { name: "ts-dynamic", start: () => typescriptClient("dynamic") },
+  { name: "go", start: () => binary("conformance-go") },
+  { name: "rust", start: () => binary("conformance-rust") },
+  { name: "python", start: () => python("conformance") },
 ];
 
-/** Raw HTTP/2; run directly against each server. */
-export const wire: Client = { name: "wire", command: () => typescriptClient("wire") };
+/** Raw HTTP/2: sees what client libraries hide. Run directly against each server. */
+export const wire: Client = { name: "wire", start: () => typescriptClient("wire") };

@@ -34,10 +34,12 @@ export interface RunOptions {
 export async function runClient(options: RunOptions): Promise<CaseResult[]> {
   const { client, tls } = options;
   const results: CaseResult[] = [];
+  const { command, cwd } = client.start();
   const child = new Process({
     name: `conformance client ${client.name}`,
+    cwd,
     command: [
-      ...client.command(),
+      ...command,
       ...["--cases", inRepository("proto", "uait", "echo", "v1", "cases.yaml")],
       ...["--target", options.target, "--server", options.server],
       ...["--pid", String(options.pid), "--service", options.service],

@@ -52,7 +52,7 @@ export class Stage {
     const mesh = mode.envoy && envoy !== undefined ? `127.0.0.1:${envoy.port}` : address;
     const process = new Process({
       name: server.name,
-      command: server.command(),
+      ...server.start(),
       env: {
         UAIT_PORT: address.slice(address.indexOf(":") + 1),
         UAIT_HTTP_PORT: "0",

@@ -2,8 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { until } from "../harness/network.js";
 import { Process } from "../harness/process.js";
-import { tool } from "../harness/repository.js";
-import { type EnvoyOptions, type Rendered, renderForTest } from "./rendered.js";
+import { ENVOY, type EnvoyOptions, type Rendered, renderForTest } from "./rendered.js";
 
 /** One line of the access log. */
 export type AccessEntry = Readonly<Record<string, string | number | null>>;
@@ -31,7 +30,7 @@ export class Envoy {
     const process = new Process({
       name: "envoy",
       command: [
-        tool("envoy"),
+        ENVOY,
         ...["-c", join(rendered.folder, "envoy.yaml"), "--admin-address-path", adminFile],
         ...["--disable-hot-restart", "--concurrency", "1", "--file-flush-interval-msec", "50", "-l", "warning"],
       ],

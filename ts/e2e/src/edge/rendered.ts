@@ -3,10 +3,14 @@ import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { pythonPrograms } from "@uait/cli";
 import { type Backend, type EnvoyPlan, LOOPBACK_ORIGINS, renderEnvoy } from "@uait/cli/envoy";
 import { inRepository } from "../harness/repository.js";
 import { type Certificates, makeCertificates } from "./certificates.js";
 import { Issuer } from "./keys.js";
+
+/** The Envoy that the project installs. */
+export const ENVOY = pythonPrograms(inRepository(".uait")).envoy;
 
 /** What a test's Envoy differs in. */
 export interface EnvoyOptions {

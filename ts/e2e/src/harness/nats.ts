@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { accepts, until } from "./network.js";
 import { Process } from "./process.js";
-import { tool } from "./repository.js";
+import { program } from "./repository.js";
 
 /** A NATS server with JetStream on disk, as the mesh runs it, on a port and in a folder of the test's own. */
 export class Nats {
@@ -39,7 +39,7 @@ export class Nats {
 
   /** Starts it again on the same port and store. */
   async start(): Promise<void> {
-    this.#process = new Process({ name: "nats-server", command: [tool("nats-server"), "-c", this.#configuration] });
+    this.#process = new Process({ name: "nats-server", command: [program("venv", "nats-server"), "-c", this.#configuration] });
     const { port } = this;
     await until(() => accepts(port), { what: `nats-server on port ${port}`, timeoutMs: 10_000 });
   }

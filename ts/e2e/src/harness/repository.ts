@@ -16,9 +16,19 @@ export const repository = ((): string => {
 /** An absolute path of something in the checkout. */
 export const inRepository = (...parts: string[]): string => join(repository, ...parts);
 
-/** An executable that `make up` or `make build` puts into the project's own folder; fails with what to run when it is missing. */
-export function tool(name: string): string {
-  const path = inRepository(".uait", "bin", name);
-  if (!existsSync(path)) throw new Error(`${path} is missing: run "make build"`);
+/** What `make build`, `make install` and the suite's own build steps put into the project's folder. */
+const INSTALLED = {
+  /** Our own programs. */
+  build: [".uait", "build"],
+  /** Tools built from Go modules. */
+  bin: [".uait", "bin"],
+  /** The Python environment's programs. */
+  venv: [".uait", "venv", "bin"],
+} as const;
+
+/** Path of an installed program; fails with what to run when it is missing. */
+export function program(kind: keyof typeof INSTALLED, name: string): string {
+  const path = inRepository(...INSTALLED[kind], name);
+  if (!existsSync(path)) throw new Error(`${path} is missing: run "make install build"`);
   return path;
 }

@@ -1,0 +1,13 @@
+import { Envoy } from "./envoy.js";
+import { writeFileSync } from "node:fs";
+const echo = ["uait.echo.v1.EchoService"];
+const b = (name: string, port: number) => ({ name, area: "echo", grpc: echo, healthService: "", addresses: [{ host: "127.0.0.1", port }] });
+const e = await Envoy.start({ backends: [b("echo-ts", Number(process.env.P1 ?? 7001)), b("echo-go", 7002)] , mutualTls: !!process.env.TLS });
+const key = await e.rendered.issuer.sign();
+const read = await e.rendered.issuer.sign({scope: "echo.read"});
+const env = `E=${e.address("edge")}\nET=${e.address("edge-tls")}\nM=${e.address("mesh")}\nK=${key}\nR=${read}\nADM=${(e as any).adminUrl ?? ""}\nF=${e.rendered.folder}\n`;
+writeFileSync("/tmp/scratch/env.sh", env);
+console.log(env);
+e.process.onLine((l) => console.log(l));
+process.on("SIGTERM", () => e.stop().then(() => process.exit(0)));
+setTimeout(() => e.stop().then(() => process.exit(0)), 600_000);
