@@ -33,7 +33,7 @@ export default defineConfig({
       },
       overTheMesh("edge"),
       overTheMesh("bad-days"),
-      overTheMesh("mesh"),
+      { ...overTheMesh("mesh"), test: { ...overTheMesh("mesh").test, globalSetup: "e2e/src/mesh/setup.ts" } },
     ],
   },
 });

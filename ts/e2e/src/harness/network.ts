@@ -60,3 +60,18 @@ export async function until<T>(
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
+
+/** Ports below the range from which the kernel takes those of outgoing connections. */
+const LOWEST_BASE = 20_000;
+const HIGHEST_BASE = 31_000;
+
+/** Finds `count` free loopback ports in a row and returns the first. */
+export async function freeBase(count: number): Promise<number> {
+  const start = LOWEST_BASE + Math.floor(Math.random() * (HIGHEST_BASE - LOWEST_BASE));
+  for (let tried = 0; tried < HIGHEST_BASE - LOWEST_BASE; tried += count) {
+    const base = LOWEST_BASE + ((start - LOWEST_BASE + tried) % (HIGHEST_BASE - LOWEST_BASE));
+    const taken = await Promise.all(Array.from({ length: count }, (_, index) => accepts(base + index)));
+    if (!taken.includes(true)) return base;
+  }
+  throw new Error(`no ${count} free ports in a row from ${LOWEST_BASE} to ${HIGHEST_BASE}`);
+}

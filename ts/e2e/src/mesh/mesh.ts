@@ -1,0 +1,64 @@
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { CATALOGUE_FILE, type Catalogue, type Layout, layout, loadCatalogue, Supervisor, serviceEnvironment } from "@uait/cli";
+import { inject } from "vitest";
+import { Process } from "../harness/process.js";
+import { inRepository, program } from "../harness/repository.js";
+import { servers } from "../conformance/languages.js";
+
+const execute = promisify(execFile);
+
+/** The mesh that the tests of this folder share. */
+export class Mesh {
+  private constructor(
+    readonly catalogue: Catalogue,
+    readonly layout: Layout,
+    /** The development key: tenant `dev`, every scope. */
+    readonly key: string,
+  ) {}
+
+  static async open(): Promise<Mesh> {
+    const catalogue = await loadCatalogue(inRepository(CATALOGUE_FILE));
+    const mesh = layout(catalogue, inject("mesh"), inRepository());
+    return new Mesh(catalogue, mesh, (await readFile(mesh.paths.devKey, "utf8")).trim());
+  }
+
+  /** host:port of the edge, for gRPC, gRPC-web and REST. */
+  get edge(): string {
+    return this.address("envoy", "edge");
+  }
+
+  /** host:port of a piece of infrastructure. */
+  address(name: Parameters<Layout["port"]>[0], port: string): string {
+    return `${this.layout.host(name)}:${this.layout.port(name, port)}`;
+  }
+
+  get authorization(): Readonly<Record<string, string>> {
+    return { authorization: `Bearer ${this.key}` };
+  }
+
+  /** Runs grpcurl against the edge and returns what it printed. */
+  async grpcurl(...args: string[]): Promise<string> {
+    const { stdout } = await execute(program("bin", "grpcurl"), ["-plaintext", ...args]);
+    return stdout;
+  }
+
+  /** Runs a supervisor command, such as `stop jaeger`. */
+  async supervisor(...args: string[]): Promise<string> {
+    const { stdout } = await execute(program("venv", "supervisorctl"), ["-c", new Supervisor(this.layout).config, ...args]);
+    return stdout;
+  }
+
+  /** Starts one more process of an echo service on free ports; it joins by its lease alone. */
+  replica(service: string, environment: Readonly<Record<string, string>> = {}): Process {
+    const server = servers.find(({ name }) => name === service);
+    const replica = this.layout.replicas.find((candidate) => candidate.process === service);
+    if (server === undefined || replica === undefined) throw new Error(`no echo service is named ${service}`);
+    return new Process({
+      name: `${service} (another)`,
+      ...server.start(),
+      env: { ...serviceEnvironment(this.layout, replica), UAIT_PORT: "0", UAIT_HTTP_PORT: "0", ...environment },
+    });
+  }
+}
