@@ -126,6 +126,7 @@ func (l *Log) Close(ctx context.Context) {
 		return
 	}
 	l.stop()
+	l.connection.SetDisconnectErrHandler(nil) // Leaving is no failure.
 	done := make(chan struct{})
 	go func() {
 		l.running.Wait()

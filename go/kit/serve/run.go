@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -52,6 +53,7 @@ func (s *Server) Run(ctx context.Context) error {
 	lease := s.startLease(leased)
 	s.telemetry.Logger.Info("serving", "grpc", s.address, "http", s.http)
 	close(s.ready)
+	debug.FreeOSMemory() // Compiling rules and descriptors left several times what the service needs when idle.
 
 	select {
 	case <-ctx.Done():

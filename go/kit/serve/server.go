@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"uait.dev/go/kit/config"
 	"uait.dev/go/kit/dial"
@@ -142,6 +143,7 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, implementation any) {
 	for i, stream := range desc.Streams {
 		wrapped.Streams[i] = s.newMethod(desc.ServiceName, stream.StreamName).stream(stream)
 	}
+	s.validator.Prepare(protoreflect.FullName(desc.ServiceName))
 	s.grpc.RegisterService(&wrapped, implementation)
 	s.health.SetServingStatus(desc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 }

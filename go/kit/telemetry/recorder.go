@@ -6,12 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
-	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-
-	"uait.dev/go/kit/config"
 )
 
 const (
@@ -25,14 +21,13 @@ const (
 
 // recorder keeps ended spans until a goroutine of its own has exported them. A call never waits for it.
 type recorder struct {
-	client   otlptrace.Client
-	resource *resourcepb.Resource
-	scope    *commonpb.InstrumentationScope
+	exporter *exporter
 	logger   *slog.Logger
 	wake     chan struct{}
 	stop     context.CancelFunc
 	stopped  chan struct{}
 	pool     sync.Pool
+	away     bool // of the goroutine, and of shutdown once that has ended
 
 	mu      sync.Mutex
 	waiting []*record
@@ -48,20 +43,15 @@ type record struct {
 	tenantText  commonpb.AnyValue_StringValue
 }
 
-func newRecorder(client otlptrace.Client, kit config.Kit, logger *slog.Logger) *recorder {
+func newRecorder(exporter *exporter, logger *slog.Logger) *recorder {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &recorder{
-		client: client,
-		resource: &resourcepb.Resource{Attributes: []*commonpb.KeyValue{
-			String("service.name", kit.Service),
-			String("service.instance.id", kit.Instance),
-		}},
-		scope:   &commonpb.InstrumentationScope{Name: "uait.dev/go/kit"},
-		logger:  logger,
-		wake:    make(chan struct{}, 1),
-		stop:    stop,
-		stopped: make(chan struct{}),
-		pool:    sync.Pool{New: func() any { return newRecord() }},
+		exporter: exporter,
+		logger:   logger,
+		wake:     make(chan struct{}, 1),
+		stop:     stop,
+		stopped:  make(chan struct{}),
+		pool:     sync.Pool{New: func() any { return newRecord() }},
 	}
 	go r.run(ctx)
 	return r
@@ -123,7 +113,7 @@ func (r *recorder) run(ctx context.Context) {
 	defer close(r.stopped)
 	ticker := time.NewTicker(exportInterval)
 	defer ticker.Stop()
-	spare, away := []*record(nil), false
+	var spare []*record
 	for {
 		select {
 		case <-ctx.Done():
@@ -134,8 +124,8 @@ func (r *recorder) run(ctx context.Context) {
 		batch, dropped := r.take(spare)
 		err := r.export(ctx, batch)
 		spare = batch
-		if failed := err != nil; failed != away && ctx.Err() == nil {
-			away = failed
+		if failed := err != nil; len(batch) > 0 && failed != r.away && ctx.Err() == nil {
+			r.away = failed
 			if failed {
 				r.logger.Warn("spans are being lost: the collector cannot be reached", "error", err)
 			} else {
@@ -155,6 +145,8 @@ func (r *recorder) take(spare []*record) (batch []*record, dropped int) {
 }
 
 func (r *recorder) export(ctx context.Context, batch []*record) error {
+	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
+	defer cancel()
 	var failed error
 	for part := batch; len(part) > 0; {
 		n := min(len(part), batchSize)
@@ -162,7 +154,7 @@ func (r *recorder) export(ctx context.Context, batch []*record) error {
 		for i, ended := range part[:n] {
 			spans[i] = &ended.span
 		}
-		if err := r.upload(ctx, spans); err != nil {
+		if err := r.exporter.upload(ctx, spans); err != nil {
 			failed = err
 		}
 		part = part[n:]
@@ -174,21 +166,17 @@ func (r *recorder) export(ctx context.Context, batch []*record) error {
 	return failed
 }
 
-func (r *recorder) upload(ctx context.Context, spans []*tracepb.Span) error {
-	return r.client.UploadTraces(ctx, []*tracepb.ResourceSpans{{
-		Resource:   r.resource,
-		ScopeSpans: []*tracepb.ScopeSpans{{Scope: r.scope, Spans: spans}},
-	}})
-}
-
+// shutdown exports what is waiting; a collector that was away is not waited for.
 func (r *recorder) shutdown(ctx context.Context) {
 	r.stop()
 	<-r.stopped
-	batch, _ := r.take(nil)
-	if err := r.export(ctx, batch); err != nil {
-		r.logger.Warn("the last spans were lost", "error", err)
+	batch, dropped := r.take(nil)
+	if r.away {
+		r.logger.Warn("the last spans are lost", "dropped", dropped+len(batch))
+	} else if err := r.export(ctx, batch); err != nil {
+		r.logger.Warn("the last spans are lost", "dropped", dropped+len(batch), "error", err)
 	}
-	if err := r.client.Stop(ctx); err != nil {
-		r.logger.Warn("stop the exporter of spans", "error", err)
+	if err := r.exporter.close(); err != nil {
+		r.logger.Warn("close the exporter of spans", "error", err)
 	}
 }

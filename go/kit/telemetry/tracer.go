@@ -7,8 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
-
 	"uait.dev/go/kit/config"
 )
 
@@ -25,17 +23,14 @@ func newTracer(kit config.Kit, logger *slog.Logger) (*Tracer, error) {
 	if !kit.Tracing {
 		return &Tracer{}, nil
 	}
-	client := otlptracegrpc.NewClient(
-		otlptracegrpc.WithEndpointURL(kit.OTLPEndpoint),
-		otlptracegrpc.WithTimeout(exportTimeout),
-	)
-	if err := client.Start(context.Background()); err != nil {
+	exporter, err := newExporter(kit)
+	if err != nil {
 		return nil, err
 	}
 	return &Tracer{
 		recording: true,
 		threshold: uint64(kit.SampleRatio * math.MaxInt64),
-		recorder:  newRecorder(client, kit, logger),
+		recorder:  newRecorder(exporter, logger),
 	}, nil
 }
 

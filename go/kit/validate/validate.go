@@ -9,6 +9,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	errorv1 "uait.dev/go/gen/uait/error/v1"
 	"uait.dev/go/kit/status"
@@ -19,13 +21,31 @@ type Validator struct {
 	rules protovalidate.Validator
 }
 
-// New compiles the rules of messages ahead of their first use; the rules of any other message are compiled when it first comes.
-func New(messages ...proto.Message) (*Validator, error) {
-	rules, err := protovalidate.New(protovalidate.WithMessages(messages...))
+// New makes a validator. The rules of a message are compiled when the first one comes, or by Prepare.
+func New() (*Validator, error) {
+	rules, err := protovalidate.New()
 	if err != nil {
-		return nil, fmt.Errorf("compile the rules of messages: %w", err)
+		return nil, fmt.Errorf("make a validator: %w", err)
 	}
 	return &Validator{rules: rules}, nil
+}
+
+// Prepare compiles the rules of a service's requests, so that no caller waits for it.
+func (v *Validator) Prepare(service protoreflect.FullName) {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(service)
+	if err != nil {
+		return // Not linked in by its descriptor; its messages are still held to their rules.
+	}
+	described, ok := found.(protoreflect.ServiceDescriptor)
+	if !ok {
+		return
+	}
+	for i := range described.Methods().Len() {
+		request, err := protoregistry.GlobalTypes.FindMessageByName(described.Methods().Get(i).Input().FullName())
+		if err == nil {
+			_ = v.rules.Validate(request.New().Interface()) // An empty message may break its rules; compiling them was the point.
+		}
+	}
 }
 
 // Check returns nil, or a *status.Error with reason FIELD_INVALID that names every field which breaks a rule.
