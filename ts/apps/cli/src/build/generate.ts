@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Context } from "../context.js";
 import { digest, exists, textOf, writeWhole } from "../files.js";
+import { descriptorPath } from "../made/programs.js";
 import { run } from "../process.js";
 
 /** What generation makes; Rust's stubs come from its own build script. */
@@ -34,8 +35,8 @@ const OUTPUT_PROOF: Readonly<Record<string, string>> = {
 
 /** The whole contract as a FileDescriptorSet, imports and comments included, in the mesh's run folder. */
 export async function buildDescriptors(context: Context): Promise<string> {
-  const { root, run: folder } = context.mesh.paths;
-  const file = `${folder}/descriptors.binpb`;
+  const { root } = context.mesh.paths;
+  const file = descriptorPath(context.mesh);
   await writeWhole(file, "");
   await run(bufPath(root), ["build", "--as-file-descriptor-set", "-o", file], { cwd: root, signal: context.signal });
   return file;

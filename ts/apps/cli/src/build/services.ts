@@ -5,11 +5,15 @@ import type { Context } from "../context.js";
 import { Failure } from "../failure.js";
 import { copyWhole, digest, sha256 } from "../files.js";
 import { built } from "../layout.js";
-import { binaryPath, folderOf } from "../made/programs.js";
+import { binaryPath, descriptorPath, folderOf, readsDescriptors } from "../made/programs.js";
 import { run } from "../process.js";
 
+/** Languages that are built before they run; Python runs from source in the environment that uv made. */
+export const COMPILED = ["typescript", "go", "rust"] as const satisfies readonly Language[];
+type CompiledLanguage = (typeof COMPILED)[number];
+
 /** Builds the services of one language that have a process. */
-export async function buildLanguage(context: Context, language: Language, note: (text: string) => void): Promise<void> {
+export async function buildLanguage(context: Context, language: CompiledLanguage, note: (text: string) => void): Promise<void> {
   const services = servicesOf(context, language);
   if (services.length > 0) await BUILDERS[language](context, services, note);
 }
@@ -22,7 +26,10 @@ export function servicesOf(context: Context, language: Language): Service[] {
 /** Digest of what each process runs, by process name: it changes when a restart would run something else. */
 export async function buildDigests(context: Context): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
-  for (const replica of built(context.mesh)) digests.set(replica.process, await digestOf(context, replica.service));
+  for (const { process, service } of built(context.mesh)) {
+    const program = await digestOf(context, service);
+    digests.set(process, readsDescriptors(service) ? `${program}-${await sha256(descriptorPath(context.mesh))}` : program);
+  }
   return digests;
 }
 
@@ -42,7 +49,7 @@ async function digestOf(context: Context, service: Service): Promise<string> {
 
 type Builder = (context: Context, services: readonly Service[], note: (text: string) => void) => Promise<void>;
 
-const BUILDERS: Readonly<Record<Language, Builder>> = {
+const BUILDERS: Readonly<Record<CompiledLanguage, Builder>> = {
   go: async ({ mesh, signal }, services, note) => {
     for (const service of services) {
       const args = ["build", "-trimpath", "-o", binaryPath(mesh, service), `./${folderOf(service).replace(/^go\//, "")}`];
@@ -75,8 +82,6 @@ const BUILDERS: Readonly<Record<Language, Builder>> = {
     const folders = services.map((service) => folderOf(service).replace(/^ts\//, ""));
     await run("node_modules/.bin/tsc", ["-b", ...folders], { cwd: join(mesh.paths.root, "ts"), signal, onLine: note });
   },
-  // Runs from source in the environment that uv made.
-  python: async () => {},
 };
 
 const metadataSchema = z.object({

@@ -3,6 +3,7 @@ import { check } from "./check.js";
 import { compose } from "./compose.js";
 import { down } from "./down.js";
 import { logs } from "./logs.js";
+import { create } from "./new.js";
 import { made } from "./made.js";
 import { status } from "./status.js";
 import { build, install, up, withCheckout } from "./up.js";
@@ -50,5 +51,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   compose: { summary: "prepare .uait/ for deploy/compose", run: compose },
   made: { summary: "write every file that is made from the catalogue", run: made },
+  new: { summary: "a new service from the living template (--name, --lang)", run: create },
   check: { summary: "compare every made file with the catalogue", run: check },
 };

@@ -1,6 +1,5 @@
-import { buildLanguage, servicesOf } from "../build/services.js";
+import { buildLanguage, COMPILED, servicesOf } from "../build/services.js";
 import { generate } from "../build/generate.js";
-import { LANGUAGES } from "../catalogue/schema.js";
 import type { Context } from "../context.js";
 import { requireSpace } from "../files.js";
 import { ensureCertificates } from "../identity/certificates.js";
@@ -73,7 +72,7 @@ export async function build(context: Context): Promise<void> {
   const { progress } = context;
   await progress.step("generate", () => generate(context));
   const results = await Promise.allSettled(
-    LANGUAGES.filter((language) => servicesOf(context, language).length > 0).map((language) =>
+    COMPILED.filter((language) => servicesOf(context, language).length > 0).map((language) =>
       progress.step(`build ${language}`, (note) => buildLanguage(context, language, note)),
     ),
   );

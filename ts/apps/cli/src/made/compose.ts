@@ -2,8 +2,8 @@ import { stringify } from "yaml";
 import type { Catalogue, Infrastructure, Language } from "../catalogue/schema.js";
 import { planOf, renderEnvoy } from "../envoy/index.js";
 import { built, type Layout, layout, pathsOf, type Replica } from "../layout.js";
-import { jaegerConfig, natsConfig, weaviateEnvironment } from "./infrastructure.js";
-import { serviceEnvironment } from "./programs.js";
+import { JAEGER_ENVIRONMENT, jaegerConfig, natsConfig, weaviateEnvironment } from "./infrastructure.js";
+import { readsDescriptors, serviceEnvironment } from "./programs.js";
 
 /** What the compose folder is made from. */
 export interface ComposeInput {
@@ -88,6 +88,7 @@ function infrastructure(part: Infrastructure, mesh: Layout): object {
       return {
         image: `jaegertracing/jaeger:${JAEGER_IMAGE_VERSION[part.version] ?? part.version}`,
         command: ["--config", "/etc/jaeger/jaeger.yaml"],
+        environment: JAEGER_ENVIRONMENT,
         volumes: ["./jaeger.yaml:/etc/jaeger/jaeger.yaml:ro"],
         ports: [published("query")],
       };
@@ -132,7 +133,7 @@ function service(mesh: Layout, replica: Replica): object {
     read_only: true,
     tmpfs: ["/tmp"],
     environment: serviceEnvironment(mesh, replica),
-    volumes: [`${MOUNT}/tls:${HOME}/tls:ro`],
+    volumes: [`${MOUNT}/tls:${HOME}/tls:ro`, ...(readsDescriptors(service) ? [`${MOUNT}/run:${HOME}/run:ro`] : [])],
     depends_on: { nats: { condition: "service_healthy" } },
     stop_grace_period: SECONDS_OF_GRACE,
   };

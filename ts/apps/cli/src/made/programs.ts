@@ -1,7 +1,8 @@
+import { isIP } from "node:net";
 import type { Layer, Service } from "../catalogue/schema.js";
 import { built, type Layout, type Replica } from "../layout.js";
 import { pythonPrograms } from "../tools/python.js";
-import { weaviateEnvironment } from "./infrastructure.js";
+import { JAEGER_ENVIRONMENT, weaviateEnvironment } from "./infrastructure.js";
 
 /** One process as the supervisor runs it. */
 export interface Program {
@@ -62,7 +63,34 @@ export function serviceEnvironment(mesh: Layout, replica: Replica): Record<strin
     UAIT_DRAIN_TIMEOUT_MS: String(DRAIN_TIMEOUT_MS),
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://${mesh.host("jaeger")}:${mesh.port("jaeger", "otlp")}`,
     ...(mesh.tls ? tlsEnvironment(mesh) : {}),
+    ...Object.fromEntries(Object.entries(replica.service.environment).map(([key, value]) => [key, filled(value, mesh, replica)])),
   };
+}
+
+/** A value of the catalogue's `environment` with its placeholder filled in. */
+function filled(value: string, mesh: Layout, replica: Replica): string {
+  switch (value) {
+    case "{descriptors}":
+      return descriptorPath(mesh);
+    case "{seeds}":
+      // EDS takes addresses alone: where a mesh has host names, Envoy's static clusters stand in until leases come.
+      return built(mesh)
+        .filter(({ service, host }) => service !== replica.service && isIP(host) !== 0)
+        .map(({ service, host, port }) => `${service.name}=${host}:${port}`)
+        .join(",");
+    default:
+      return value;
+  }
+}
+
+/** Whether a service reads the whole contract. */
+export function readsDescriptors({ environment }: Service): boolean {
+  return Object.values(environment).includes("{descriptors}");
+}
+
+/** Path of the whole contract as a FileDescriptorSet. */
+export function descriptorPath(mesh: Layout): string {
+  return `${mesh.paths.run}/descriptors.binpb`;
 }
 
 function tlsEnvironment({ paths: { tls } }: Layout): Record<string, string> {
@@ -75,7 +103,12 @@ function infrastructurePrograms(mesh: Layout): Program[] {
   const common = { directory: root, environment: {}, priority: PRIORITY.infrastructure, stopSeconds: 20 };
   return [
     { ...common, name: "nats", command: [nats, "-c", `${run}/nats.conf`] },
-    { ...common, name: "jaeger", command: [`${install}/bin/jaeger`, "--config", `${run}/jaeger.yaml`] },
+    {
+      ...common,
+      name: "jaeger",
+      command: [`${install}/bin/jaeger`, "--config", `${run}/jaeger.yaml`],
+      environment: JAEGER_ENVIRONMENT,
+    },
     {
       ...common,
       name: "weaviate",
