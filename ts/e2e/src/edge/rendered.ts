@@ -3,10 +3,9 @@ import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { pythonPrograms } from "@uait/cli";
+import { CATALOGUE_FILE, ensureCertificates, loadCatalogue, type Paths, pathsOf, pythonPrograms } from "@uait/cli";
 import { type Backend, type EnvoyPlan, LOOPBACK_ORIGINS, renderEnvoy } from "@uait/cli/envoy";
 import { inRepository } from "../harness/repository.js";
-import { type Certificates, makeCertificates } from "./certificates.js";
 import { Issuer } from "./keys.js";
 
 /** The Envoy that the project installs. */
@@ -23,16 +22,17 @@ export interface EnvoyOptions {
 export interface Rendered {
   readonly folder: string;
   readonly issuer: Issuer;
-  readonly certificates: Certificates;
+  readonly tls: Paths["tls"];
 }
 
 /** Renders the project's own configuration for a test: every port is free, every file in a new folder. */
 export async function renderForTest(options: EnvoyOptions): Promise<Rendered> {
   const folder = await mkdtemp(join(tmpdir(), "uait-edge-"));
   const issuer = await Issuer.create();
-  const jwks = join(folder, "keys/jwks.json");
-  await issuer.publish(jwks);
-  const certificates = await makeCertificates(join(folder, "tls"));
+  const paths = pathsOf(inRepository(), folder);
+  await issuer.publish(paths.jwks);
+  await ensureCertificates(await loadCatalogue(inRepository(CATALOGUE_FILE)), paths, new Date());
+  const { jwks, tls } = paths;
   const descriptors = await descriptorSet(join(folder, "descriptors.binpb"));
   const listen = { host: "127.0.0.1", port: 0 };
   const plan: EnvoyPlan = {
@@ -45,9 +45,9 @@ export async function renderForTest(options: EnvoyOptions): Promise<Rendered> {
       folder,
       descriptors: join(folder, "descriptors.binpb"),
       jwks,
-      edgeCert: certificates.edge,
-      edgeKey: certificates.edgeKey,
-      mesh: { ca: certificates.ca, cert: certificates.service, key: certificates.serviceKey },
+      edgeCert: tls.edge,
+      edgeKey: tls.edgeKey,
+      mesh: { ca: tls.ca, cert: tls.service, key: tls.serviceKey },
     },
     mutualTls: options.mutualTls ?? false,
     corsOrigins: LOOPBACK_ORIGINS,
@@ -58,7 +58,7 @@ export async function renderForTest(options: EnvoyOptions): Promise<Rendered> {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), text);
   }
-  return { folder, issuer, certificates };
+  return { folder, issuer, tls };
 }
 
 /** Builds all contracts into a descriptor set with buf and returns it. */

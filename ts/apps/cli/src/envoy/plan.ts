@@ -1,4 +1,4 @@
-import { dirname, relative } from "node:path";
+import { relative } from "node:path";
 import type { Catalogue } from "../catalogue/schema.js";
 import type { Layout } from "../layout.js";
 import { type Address, type Backend, backendsOf } from "./backend.js";
@@ -84,6 +84,5 @@ export function planOf(catalogue: Catalogue, mesh: Layout, options: PlanOptions)
 export function movePath(written: string, { files }: EnvoyPlan): string {
   if (written.startsWith("envoy/")) return `${files.folder}/${relative("envoy", written)}`;
   if (written === ".uait/keys/jwks.json") return files.jwks;
-  if (written === ".uait/keys") return dirname(files.jwks);
   throw new Error(`envoy.yaml: path ${written} is in no plan`);
 }

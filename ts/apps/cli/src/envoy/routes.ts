@@ -183,12 +183,17 @@ function metadata({ backend, details, scope }: { backend: Backend; details: Stat
   return { filter_metadata: { uait: { service: backend.name, unavailable, ...missing } } };
 }
 
-// 404 is UNIMPLEMENTED in gRPC: what a mesh without this service has to say. At the edge it takes a key to be told.
+// 404 is UNIMPLEMENTED in gRPC: what a mesh without this service has to say. At the edge it takes a key to be told. REST requests
+// have this route until the transcoder knows them, so what shall bound them is switched on here.
 function nowhere(side: Side): object {
+  const filters = {
+    "envoy.filters.http.rbac": noScope,
+    "envoy.filters.http.body_size_limit": { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", config: {} },
+  };
   return {
     name: "nowhere",
     match: { prefix: "/" },
     direct_response: { status: 404 },
-    ...(side === "edge" ? { typed_per_filter_config: { "envoy.filters.http.rbac": noScope } } : {}),
+    ...(side === "edge" ? { typed_per_filter_config: filters } : {}),
   };
 }
