@@ -40,13 +40,7 @@ export async function up(context: Context): Promise<void> {
   await ensureCertificates(catalogue, mesh.paths, new Date());
   await progress.step("render", () => renderRunFolder(context));
   if (!running) await requireFree(claims(catalogue, mesh));
-  try {
-    await start(context, supervisor, running);
-    await report(context);
-  } catch (cause) {
-    if (!running) await supervisor.stop();
-    throw cause;
-  }
+  await start(context, supervisor, running);
 }
 
 /** Does work that changes what the whole checkout shares: its tools, stubs and builds. */
@@ -79,14 +73,25 @@ export async function build(context: Context): Promise<void> {
   for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
-async function start(context: Context, supervisor: Supervisor, running: boolean): Promise<void> {
+/**
+ * Starts every process, or updates those that run, waits until all are SERVING and calls the chain.
+ *
+ * @throws what failed, after everything that this call started has been stopped
+ */
+export async function start(context: Context, supervisor: Supervisor, running: boolean): Promise<void> {
   const { progress, signal } = context;
-  if (running) {
-    const changes = await progress.step("update", () => supervisor.update(signal));
-    for (const line of changes) progress.say(`    ${line}`);
-    if (changes.length === 0) progress.say("    nothing has changed");
-  } else await progress.step("start", () => supervisor.start(signal));
-  await progress.step("wait until every process is SERVING", (note) => awaitServing(context, supervisor, note));
+  try {
+    if (running) {
+      const changes = await progress.step("update", () => supervisor.update(signal));
+      for (const line of changes) progress.say(`    ${line}`);
+      if (changes.length === 0) progress.say("    nothing has changed");
+    } else await progress.step("start", () => supervisor.start(signal));
+    await progress.step("wait until every process is SERVING", (note) => awaitServing(context, supervisor, note));
+    await report(context);
+  } catch (cause) {
+    if (!running) await progress.step("stop what was started", () => supervisor.stop());
+    throw cause;
+  }
 }
 
 async function report(context: Context): Promise<void> {

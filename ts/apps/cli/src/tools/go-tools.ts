@@ -61,11 +61,8 @@ export async function pinnedVersion(root: string, name: GoToolName): Promise<str
 export async function installGoTool(context: Context, name: GoToolName): Promise<string> {
   const { mesh, cache, signal } = context;
   const tool = GO_TOOLS[name];
-  const folder = join(mesh.paths.root, "deploy/tools", tool.module);
-  const compiler = await run("go", ["env", "GOVERSION", "GOOS", "GOARCH"], { cwd: folder, signal });
-  const files = await digest([join(folder, "go.mod"), join(folder, "go.sum")], folder);
-  const key = `${await pinnedVersion(mesh.paths.root, name)}-${files.slice(0, 12)}-${compiler.split("\n").join("-")}`;
-  const cached = join(cache, "tools", name, key, name);
+  const folder = moduleFolder(context, name);
+  const cached = await cachedTool(context, name);
   if (!(await exists(cached))) {
     await requireSpace(cache, BUILD_MEBIBYTES);
     await context.progress.step(`build ${name} (once)`, async (note) => {
@@ -80,6 +77,19 @@ export async function installGoTool(context: Context, name: GoToolName): Promise
   const installed = toolPath(context, name);
   if (!(await exists(installed)) || (await sha256(installed)) !== (await sha256(cached))) await copyWhole(cached, installed);
   return installed;
+}
+
+/** Path of a tool in the cache, whether it is there or not. */
+export async function cachedTool(context: Context, name: GoToolName): Promise<string> {
+  const folder = moduleFolder(context, name);
+  const compiler = await run("go", ["env", "GOVERSION", "GOOS", "GOARCH"], { cwd: folder, signal: context.signal });
+  const files = await digest([join(folder, "go.mod"), join(folder, "go.sum")], folder);
+  const version = await pinnedVersion(context.mesh.paths.root, name);
+  return join(context.cache, "tools", name, `${version}-${files.slice(0, 12)}-${compiler.split("\n").join("-")}`, name);
+}
+
+function moduleFolder({ mesh }: Context, name: GoToolName): string {
+  return join(mesh.paths.root, "deploy/tools", GO_TOOLS[name].module);
 }
 
 async function verifyCached(cached: string, name: string): Promise<void> {
