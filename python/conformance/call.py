@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+
 from uait.echo.v1 import echo_pb2
 from uait.echo.v1.echo_pb2_grpc import EchoServiceStub
 

@@ -117,10 +117,11 @@ def _open(address: str, tls: TlsPaths | None) -> grpc.aio.Channel:
 
 def _requests(case: Case) -> list[Message]:
     message_type = message_factory.GetMessageClass(echo_method(case["call"]).input_type)
-    requests = [json_format.ParseDict(each, message_type()) for each in case["send"]]
+    requests: list[Message] = [json_format.ParseDict(each, message_type()) for each in case["send"]]
     for name, size in case.get("fill", {}).items():
         setattr(requests[0], name, bytes(size))
-    return requests * case.get("repeat", 1)
+    repeat: int = case.get("repeat", 1)
+    return requests * repeat
 
 
 def _saved(answer: Answer, path: str) -> str:

@@ -13,6 +13,7 @@ from grpc_tools import protoc
 
 
 def main() -> None:
+    """Answers one request of buf."""
     request = plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
     response = plugin_pb2.CodeGeneratorResponse(
         supported_features=plugin_pb2.CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL
@@ -22,9 +23,8 @@ def main() -> None:
         descriptors.write_bytes(FileDescriptorSet(file=request.proto_file).SerializeToString())
         out = Path(folder, "out")
         out.mkdir()
-        if protoc.main(
-            ["protoc", f"--descriptor_set_in={descriptors}", f"--grpc_python_out={out}", *request.file_to_generate]
-        ):
+        arguments = [f"--descriptor_set_in={descriptors}", f"--grpc_python_out={out}", *request.file_to_generate]
+        if protoc.main(["protoc", *arguments]):  # type: ignore[no-untyped-call]
             response.error = "grpc_tools.protoc failed; its messages stand above"
         for made in sorted(out.rglob("*.py")):
             response.file.add(name=str(made.relative_to(out)), content=made.read_text())

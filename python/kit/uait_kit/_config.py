@@ -222,7 +222,7 @@ def _read_tls(env: Environment) -> TlsFiles | None:
 
 
 def _http_port(port: int) -> int:
-    """Returns the default of UAIT_HTTP_PORT: 0 (a free one) where the gRPC port is free to choose too or leaves no room."""
+    """Returns the default of UAIT_HTTP_PORT: a free one (0) where the gRPC port is a free one or leaves no room."""
     http_port = port + _HTTP_PORT_OFFSET
     return http_port if port and http_port <= _MAX_PORT else 0
 

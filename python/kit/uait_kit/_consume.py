@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 from nats.js.api import AckPolicy, ConsumerConfig
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
-from uait.event.v1 import event_pb2
 
+from uait.event.v1 import event_pb2
 from uait_kit._call import Call
 from uait_kit._events import EventLog, stream_of, subject_template
 from uait_kit._identity import Identity

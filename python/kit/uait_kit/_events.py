@@ -14,23 +14,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import nats
 import nats.errors
 import nats.js.errors
 from google.protobuf.timestamp_pb2 import Timestamp
+from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+
 from uait.error.v1 import error_pb2
 from uait.event.v1 import event_pb2
-
 from uait_kit._call import current_call
 from uait_kit._log import log
 from uait_kit._status import StatusError
 from uait_kit._telemetry import inject
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.js import JetStreamContext
 
     from uait_kit._config import KitConfig
@@ -77,7 +76,7 @@ class EventLog:
         self._service = config.service
         self._default_deadline_s = config.deadline_s
         self._telemetry = telemetry
-        self._client: Client = nats.NATS()
+        self._client = Client()
         self._up = asyncio.Event()
         self._closing = False
         self._streams: set[str] = set()

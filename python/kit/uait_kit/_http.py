@@ -17,7 +17,7 @@ from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from prometheus_client import CollectorRegistry
 
 __all__ = ["Health", "HttpServer"]
@@ -47,7 +47,7 @@ class HttpServer:
         Raises:
             OSError: The port cannot be bound.
         """
-        metrics = make_wsgi_app(registry)
+        metrics: WSGIApplication = make_wsgi_app(registry)
 
         def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             path = environ["PATH_INFO"]

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from uait.error.v1 import error_pb2
-
 from uait_kit._status import StatusError
 
 __all__ = ["SCOPES_KEY", "SUBJECT_KEY", "TENANT_KEY", "Identity", "read_identity"]

@@ -9,9 +9,9 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
+
 from uait.intelligent_load_balancer.v1 import intelligent_load_balancer_pb2 as balancer
 from uait.intelligent_load_balancer.v1.intelligent_load_balancer_pb2_grpc import BalancerServiceStub
-
 from uait_kit._log import log
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _MIN_RENEWAL_S = 0.05
 
 
 class Lease:
-    """Registers the endpoint, renews with fresh utilisation at a third of the ttl, and registers again when it breaks."""
+    """Registers the endpoint, renews at a third of the ttl with fresh utilisation, registers again when it breaks."""
 
     def __init__(self, channel: grpc.aio.Channel, meter: LoadMeter, endpoint: balancer.Endpoint) -> None:
         """Prepares the lease.

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import grpc
 import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
-from grpc_reflection.v1alpha import reflection_pb2
-from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 __all__ = ["REFLECTION_SERVICE", "add_reflection"]
 
@@ -23,7 +22,7 @@ REFLECTION_SERVICE = f"{_PACKAGE}.ServerReflection"
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     """Has `server` describe `services` and reflection itself."""
     _describe_v1()
-    servicer = ReflectionServicer((*services, REFLECTION_SERVICE))
+    servicer = reflection.aio.ReflectionServicer((*services, REFLECTION_SERVICE))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -45,4 +44,4 @@ def _describe_v1() -> None:
         method.input_type = method.input_type.replace(old, f".{_PACKAGE}.")
         method.output_type = method.output_type.replace(old, f".{_PACKAGE}.")
     # Adding the same description again changes nothing.
-    descriptor_pool.Default().Add(file)  # type: ignore[no-untyped-call]
+    descriptor_pool.Default().Add(file)

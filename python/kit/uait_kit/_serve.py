@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
-from uait.error.v1 import error_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from uait.error.v1 import error_pb2
 from uait_kit._consume import Consumer, EventHandler
 from uait_kit._dial import MeshChannel, dial
 from uait_kit._events import EventLog
@@ -42,7 +41,8 @@ _PING_TIMEOUT_MS = 10_000
 _LEASE_END_S = 2.0
 _CLOSE_GRACE_S = 1.0
 
-_Serving = health_pb2.HealthCheckResponse.ServingStatus
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class AddressInUse(Exception):
@@ -121,7 +121,7 @@ class Server:
         self._consumers = consumers
         self._meter = LoadMeter(limit=self._config.max_inflight)
         kit.telemetry.observe_in_flight(lambda: self._meter.in_flight)
-        self._health = HealthServicer()
+        self._health = health.aio.HealthServicer()
         self._serving = False
         self._http: HttpServer | None = None
         self._lease: Lease | None = None
@@ -155,7 +155,7 @@ class Server:
         self.http_port = self._http.port
         await self._server.start()
         for name in names:
-            await self._health.set(name, _Serving.SERVING)
+            await self._health.set(name, _SERVING)
         await self._tell_events(False)
         self._kit.events.on_change(self._tell_events)
         self._serving = True
@@ -233,7 +233,7 @@ class Server:
             raise AddressInUse(f"UAIT_PORT={config.port}: {address} cannot be bound: {error}") from error
 
     async def _tell_events(self, up: bool) -> None:
-        await self._health.set(_EVENTS_HEALTH, _Serving.SERVING if up else _Serving.NOT_SERVING)
+        await self._health.set(_EVENTS_HEALTH, _SERVING if up else _NOT_SERVING)
 
     def _healthz(self) -> tuple[bool, dict[str, str]]:
         events = self._kit.events

@@ -25,6 +25,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
+
 from uait.error.v1 import error_pb2
 
 __all__ = [
@@ -72,7 +73,7 @@ CODE_OF_REASON: Mapping[error_pb2.Reason, grpc.StatusCode] = MappingProxyType(
     }
 )
 
-# Codes that another service may answer and this one hands on, with the reason for answers that bring none (Envoy's own).
+# Codes of other services that are handed on, with the reason for answers that bring none (Envoy's own).
 _PASSED_ON: Mapping[grpc.StatusCode, error_pb2.Reason] = MappingProxyType(
     {
         _Code.UNAVAILABLE: error_pb2.REASON_DEPENDENCY_UNAVAILABLE,
@@ -217,7 +218,8 @@ def _received_details(error: grpc.aio.AioRpcError) -> bytes:
                 status = status_pb2.Status.FromString(value)
             except DecodeError:
                 return b""
-            if any(detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR) for detail in status.details):
+            info = error_details_pb2.ErrorInfo()
+            if any(detail.Unpack(info) for detail in status.details):
                 return value
     return b""
 

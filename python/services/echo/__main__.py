@@ -1,11 +1,10 @@
 """Runs the service: `python -m services.echo`."""
 
-from uait.echo.v1.echo_pb2_grpc import add_EchoServiceServicer_to_server
-from uait_kit import Kit, Server, Service, run
-
 from services.echo.config import EchoConfig
 from services.echo.error import to_status
 from services.echo.handler import AREA, EchoHandler
+from uait.echo.v1.echo_pb2_grpc import add_EchoServiceServicer_to_server
+from uait_kit import Kit, Server, Service, run
 
 
 async def build(kit: Kit, config: EchoConfig) -> Server:

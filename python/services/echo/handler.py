@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.echo.error import EchoError, EchoErrorKind
+from services.echo.recent import Recent
 from uait.echo.v1 import echo_pb2
 from uait.echo.v1.echo_pb2_grpc import EchoServiceServicer, EchoServiceStub
 from uait.event.v1 import event_pb2
 from uait_kit import current_call
 
-from services.echo.error import EchoError, EchoErrorKind
-from services.echo.recent import Recent
-
 if TYPE_CHECKING:
     import grpc
     import grpc.aio
+
     from uait_kit import Kit
 
 __all__ = ["AREA", "EchoHandler"]

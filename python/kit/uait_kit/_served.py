@@ -1,0 +1,231 @@
+"""One call on its way through the layers: what is made when it arrives, and the two ways in which it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+import grpc.aio
+from opentelemetry import context as otel_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+
+from uait.error.v1 import error_pb2
+from uait_kit._call import Call
+from uait_kit._identity import Identity, read_identity
+from uait_kit._log import log
+from uait_kit._status import DETAILS_KEY, ErrorMap, StatusError, status_of
+from uait_kit._telemetry import Telemetry, extract
+
+if TYPE_CHECKING:
+    from prometheus_client import Histogram
+
+    from uait_kit._load import LoadMeter
+
+__all__ = ["Method", "Served"]
+
+_OVERLOAD_RETRY_S = 0.1
+
+# The kit answers this long before the deadline, so that its answer, with a reason, is the one that arrives: at the
+# deadline itself gRPC resets the stream.
+_DEADLINE_LEAD_S = 0.002
+
+# A caller's own timer starts before the request is sent, so its reset may arrive before the deadline as this process
+# reckons it. A reset this close to the deadline (but at most in the last quarter of the time given) is the deadline's.
+_DEADLINE_SLACK_S = 0.05
+_DEADLINE_SLACK_SHARE = 0.25
+
+# Codes that are the server's fault, by the OpenTelemetry conventions for gRPC server spans.
+_SPAN_ERRORS = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Method:
+    """What is the same for every call of one method."""
+
+    def __init__(
+        self,
+        service: str,
+        name: str,
+        *,
+        telemetry: Telemetry,
+        meter: LoadMeter,
+        errors: ErrorMap,
+        tenantless: bool,
+    ) -> None:
+        """Prepares the method.
+
+        Args:
+            service: Full name of the gRPC service.
+            name: Name of the method.
+            telemetry: Takes spans and durations.
+            meter: Counts calls and holds the overload limit.
+            errors: The service's own map of errors.
+            tenantless: Whether calls need no tenant.
+        """
+        self.full_name = f"{service}/{name}"
+        self.meter = meter
+        self.errors = errors
+        self.tenantless = tenantless
+        self._service = service
+        self._name = name
+        self._telemetry = telemetry
+        self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+        self._durations: dict[grpc.StatusCode, Histogram] = {}
+
+    def start_span(self, metadata: dict[str, str], identity: Identity) -> Span:
+        """Starts the span of a call and makes it the current one of the running task."""
+        attributes = dict(self._attributes)
+        if identity.tenant:
+            attributes["uait.tenant"] = identity.tenant
+        parent = extract(metadata)
+        span = self._telemetry.start_span(self.full_name, SpanKind.SERVER, parent=parent, attributes=attributes)
+        # Never detached: the context belongs to the task of this call and ends with it.
+        otel_context.attach(set_span_in_context(span, parent))
+        return span
+
+    def observe(self, code: grpc.StatusCode, duration_s: float) -> None:
+        """Counts a call that ended."""
+        self.meter.finished(code)
+        duration = self._durations.get(code)
+        if duration is None:
+            duration = self._telemetry.server_duration.labels(self._service, self._name, str(code.value[0]))
+            self._durations[code] = duration
+        duration.observe(duration_s)
+
+
+class Served:
+    """One call: made when it arrives, ended by `succeed` or `fail`."""
+
+    __slots__ = (
+        "_call",
+        "_context",
+        "_deadline",
+        "_method",
+        "_overloaded",
+        "_refusal",
+        "_slack_s",
+        "_started_s",
+        "_timer",
+    )
+
+    def __init__(self, method: Method, context: _Context) -> None:
+        self._started_s = time.perf_counter()
+        self._method = method
+        self._context = context
+        self._refusal: StatusError | None = None
+        # Keys of text only: those that end in -bin carry bytes and mean nothing to the kit.
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        try:
+            identity = read_identity(metadata, tenantless=method.tenantless)
+        except StatusError as error:
+            identity = Identity("")
+            self._refusal = error
+        span = method.start_span(metadata, identity)
+        meter = method.meter
+        meter.in_flight += 1
+        self._overloaded = meter.in_flight > meter.limit
+
+        left_s = context.time_remaining()
+        self._deadline = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._slack_s = 0.0
+        if left_s is not None:
+            self._slack_s = min(_DEADLINE_SLACK_S, left_s * _DEADLINE_SLACK_SHARE)
+            task = asyncio.current_task()
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, left_s - _DEADLINE_LEAD_S), self._expire, task)
+        self._call = Call(identity, span, time_left_s=left_s)
+        self._call.enter()
+
+    def admit(self) -> None:
+        """Lets the call in, or raises why not."""
+        if self._overloaded:
+            limit = self._method.meter.limit
+            raise StatusError(
+                error_pb2.REASON_OVERLOADED,
+                f"more than {limit} calls are in flight",
+                metadata={"limit": str(limit)},
+                retry_after_s=_OVERLOAD_RETRY_S,
+            )
+        if self._refusal is not None:
+            raise self._refusal
+
+    def succeed(self) -> None:
+        """Ends the call with OK."""
+        context = self._context
+        context.set_trailing_metadata((*context.trailing_metadata(), self._method.meter.trailer))
+        code: grpc.StatusCode | None = context.code()
+        self._end(code if code is not None else grpc.StatusCode.OK)
+
+    async def fail(self, error: BaseException) -> NoReturn:
+        """Ends the call with the answer to `error`; always raises."""
+        answer = self._answer(error)
+        if answer is None:
+            raise error
+        if answer.code is grpc.StatusCode.INTERNAL:
+            log("error", "call failed", error=error, method=self._method.full_name)
+        self._end(answer.code)
+        context = self._context
+        trailers = (*context.trailing_metadata(), self._method.meter.trailer, (DETAILS_KEY, answer.details()))
+        await context.abort(answer.code, answer.message, trailers)
+
+    def _answer(self, error: BaseException) -> StatusError | None:
+        """Returns what to answer; None when nobody listens any more or the answer is sent, and the call is ended."""
+        if isinstance(error, grpc.aio.AbortError):
+            self._end(self._context.code())
+            return None
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            if self._deadline:
+                task.uncancel()
+                return StatusError(
+                    error_pb2.REASON_DEADLINE_EXCEEDED, "the deadline passed before the answer was ready"
+                )
+            self._end(self._abandoned())
+            return None
+        if isinstance(error, grpc.aio.InternalError):
+            # Core refuses to send on a call that its caller has ended.
+            self._end(self._abandoned())
+            return None
+        if isinstance(error, asyncio.CancelledError):
+            # Not this call was cancelled but something that its handler waited for.
+            return StatusError(error_pb2.REASON_INTERNAL, "internal error")
+        if not isinstance(error, Exception):
+            self._end(grpc.StatusCode.INTERNAL)
+            return None
+        return status_of(error, self._method.errors)
+
+    def _expire(self, task: asyncio.Task[Any] | None) -> None:
+        self._deadline = True
+        if task is not None:
+            task.cancel()
+
+    def _abandoned(self) -> grpc.StatusCode:
+        left_s = self._call.time_left_s
+        if left_s is not None and left_s <= self._slack_s:
+            return grpc.StatusCode.DEADLINE_EXCEEDED
+        return grpc.StatusCode.CANCELLED
+
+    def _end(self, code: grpc.StatusCode) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._method.meter.in_flight -= 1
+        self._method.observe(code, time.perf_counter() - self._started_s)
+        span = self._call.span
+        if span.is_recording():
+            span.set_attribute("rpc.grpc.status_code", code.value[0])
+            if code in _SPAN_ERRORS:
+                span.set_status(Status(StatusCode.ERROR))
+        span.end()
+        self._call.end(code)
