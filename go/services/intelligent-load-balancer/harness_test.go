@@ -165,29 +165,26 @@ func (b *backend) kill(lease *grpc.ClientConn) {
 	b.server.Stop()
 }
 
-// await follows the endpoints of a service until done says so, and returns the state then, by instance.
+// await asks for the endpoints of a service until done says so, and returns their states, by instance.
 func (b *balancer) await(t *testing.T, service string, done func(map[string]balancerv1.EndpointState) bool) map[string]balancerv1.EndpointState {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	stream, err := b.client.WatchEndpoints(ctx, &balancerv1.WatchEndpointsRequest{Service: service})
-	if err != nil {
-		t.Fatal(err)
-	}
-	state := map[string]balancerv1.EndpointState{}
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
 	for {
-		change, err := stream.Recv()
-		if err != nil {
-			t.Fatalf("endpoints of %s: %v; last seen: %v", service, err, state)
+		list, err := b.client.ListEndpoints(ctx, &balancerv1.ListEndpointsRequest{Service: service})
+		state := map[string]balancerv1.EndpointState{}
+		for _, status := range list.GetEndpoints() {
+			state[status.GetEndpoint().GetInstance()] = status.GetState()
 		}
-		instance := change.GetEndpoint().GetEndpoint().GetInstance()
-		if change.GetRemoved() {
-			delete(state, instance)
-		} else {
-			state[instance] = change.GetEndpoint().GetState()
-		}
-		if done(state) {
+		if err == nil && done(state) {
 			return state
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("endpoints of %s are %v, %v", service, state, err)
 		}
 	}
 }
