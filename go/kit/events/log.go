@@ -55,10 +55,14 @@ type Log struct {
 
 	mu    sync.Mutex
 	known map[string]bool // areas whose stream exists
+	// session ends when the connection is lost, and with it the wait for answers that cannot come any more.
+	session    context.Context
+	endSession context.CancelFunc
 }
 
 // New makes the log; nothing is connected before Start.
 func New(kit config.Kit, t *telemetry.Telemetry, validator *validate.Validator) *Log {
+	session, endSession := context.WithCancel(context.Background())
 	return &Log{
 		service:   kit.Service,
 		url:       kit.NATSURL,
@@ -69,6 +73,9 @@ func New(kit config.Kit, t *telemetry.Telemetry, validator *validate.Validator) 
 		onChange:  func(State) {},
 		stop:      func() {},
 		known:     map[string]bool{},
+
+		session:    session,
+		endSession: endSession,
 	}
 }
 
@@ -148,11 +155,28 @@ func (l *Log) Close(ctx context.Context) {
 
 func (l *Log) changed(state State, err error) {
 	if state == Down {
+		l.mu.Lock()
+		l.endSession()
+		l.session, l.endSession = context.WithCancel(context.Background())
+		l.mu.Unlock()
 		l.logger.Warn("the event log cannot be reached", "url", l.url, "error", err)
 	} else {
 		l.logger.Info("the event log can be reached", "url", l.url)
 	}
 	l.onChange(state)
+}
+
+// untilLost is ctx, ended early when the connection is lost.
+func (l *Log) untilLost(ctx context.Context) (context.Context, context.CancelFunc) {
+	l.mu.Lock()
+	session := l.session
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	stop := context.AfterFunc(session, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 // reconnectDelay doubles from reconnectLeast to reconnectMost.

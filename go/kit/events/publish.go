@@ -145,7 +145,7 @@ func (l *Log) giveUpAt(ctx context.Context) time.Time {
 
 // attempt publishes once; nats.Msg is made anew because a client library may add headers to it.
 func (l *Log) attempt(ctx context.Context, area, subject, id string, data []byte) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := l.untilLost(ctx)
 	defer cancel()
 	if err := l.ensureStream(ctx, area); err != nil {
 		return nil, err
