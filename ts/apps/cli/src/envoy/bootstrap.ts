@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { Document, isAlias, isMap, isScalar, isSeq, type Node, parseDocument, type Scalar, visit, type YAMLMap } from "yaml";
 import { downstreamMutualTls, type TlsFiles, upstreamTls } from "./tls.js";
 
@@ -85,6 +86,8 @@ function isPath(value: Scalar): value is Scalar<string> {
 function moveHost(part: YAMLMap, host: Move["host"]): void {
   const moved = host?.(String(part.get("name")));
   if (moved === undefined) return;
+  // A name in place of an address has to be looked up.
+  if (part.get("type") === "STATIC" && isIP(moved) === 0) part.set("type", "STRICT_DNS");
   visit(part as Node, {
     Pair: (_, pair) => {
       if (!isScalar(pair.key) || pair.key.value !== "socket_address" || !isMap(pair.value)) return;

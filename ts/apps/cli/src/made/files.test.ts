@@ -8,7 +8,12 @@ import { parse } from "yaml";
 import { check } from "../commands/check.js";
 import { made } from "../commands/made.js";
 import { type Context, openContext } from "../context.js";
+import { buildDescriptors } from "../build/generate.js";
 import type { Failure } from "../failure.js";
+import { ensureCertificates } from "../identity/certificates.js";
+import { ensureDevelopmentKey } from "../identity/development-key.js";
+import { pathsOf } from "../layout.js";
+import { pythonPrograms } from "../tools/python.js";
 import { installGoTool } from "../tools/go-tools.js";
 import { copyOfCheckout } from "../test/checkout.js";
 import { madeFiles } from "./files.js";
@@ -53,6 +58,27 @@ describe("made files", () => {
       expect(Object.keys(parse(stdout).services)).toContain("echo-rust");
       await writeFile(file, (files.get("deploy/compose/compose.yaml") ?? "").replace("restart:", "restrat:"));
       await expect(execute(program, [file], { cwd: folder })).rejects.toThrow(/restrat/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("composeEnvoy_isAcceptedByEnvoy", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "uait-compose-envoy-"));
+    try {
+      const paths = pathsOf(context.mesh.paths.root, `${folder}/home`);
+      await ensureDevelopmentKey(paths, Math.floor(Date.now() / 1000));
+      await ensureCertificates(context.catalogue, paths, new Date());
+      await buildDescriptors({ ...context, mesh: { ...context.mesh, paths } });
+      for (const [path, text] of files) {
+        if (!path.startsWith("deploy/compose/envoy/")) continue;
+        const file = join(folder, path.replace("deploy/compose/", ""));
+        await mkdir(dirname(file), { recursive: true });
+        // As the containers mount them.
+        await writeFile(file, text.replaceAll("/etc/envoy", `${folder}/envoy`).replaceAll("/uait/", `${folder}/home/`));
+      }
+      const { envoy } = pythonPrograms(context.mesh.paths.install);
+      await execute(envoy, ["--mode", "validate", "-c", `${folder}/envoy/envoy.yaml`, "--log-level", "error"]);
     } finally {
       await rm(folder, { recursive: true });
     }

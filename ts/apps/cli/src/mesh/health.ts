@@ -1,8 +1,8 @@
-import { createChannel, createClient, type Channel } from "nice-grpc";
-import { HealthDefinition } from "nice-grpc-server-health";
-import { ChannelCredentials } from "@grpc/grpc-js";
-import type { Catalogue } from "../catalogue/schema.js";
 import { readFileSync } from "node:fs";
+import { ChannelCredentials } from "@grpc/grpc-js";
+import { type Channel, createChannel, createClient } from "nice-grpc";
+import { HealthDefinition } from "nice-grpc-server-health";
+import type { Catalogue } from "../catalogue/schema.js";
 import { built, type Layout } from "../layout.js";
 
 /** One process's health: how to ask for it. */
@@ -37,7 +37,12 @@ export function healthChecks(catalogue: Catalogue, mesh: Layout): HealthCheck[] 
     ...built(mesh).map((replica) => ({
       process: replica.process,
       startSeconds: replica.service.health.start_seconds,
-      ask: (signal: AbortSignal) => askGrpc(createChannel(`${replica.host}:${replica.port}`, credentials), replica.service.health.service, signal),
+      ask: (signal: AbortSignal) => askGrpc(
+          // The certificate is for names, and an address is no name (RFC 6066, section 3).
+          createChannel(`${replica.host}:${replica.port}`, credentials, { "grpc.ssl_target_name_override": replica.service.name }),
+          replica.service.health.service,
+          signal,
+        ),
     })),
   ];
 }
