@@ -1,12 +1,12 @@
-import type { CallCase, Case, Expectation } from './case-file.js';
-import type { CallResult, ClientLibrary, EchoClient, Target } from './echo-client.js';
-import { type Json, type JsonObject, valueAt } from './json.js';
-import { mismatch } from './matching.js';
-import { cancelProbe } from './probe-cancel.js';
-import { drainProbe } from './probe-drain.js';
-import { streamsProbe } from './probe-streams.js';
-import { decodeStatusDetails } from './rpc-status.js';
-import { Variables } from './variables.js';
+import type { CallCase, Case, Expectation } from "./case-file.js";
+import type { CallResult, ClientLibrary, EchoClient, Target } from "./echo-client.js";
+import { type Json, type JsonObject, valueAt } from "./json.js";
+import { mismatch } from "./matching.js";
+import { cancelProbe } from "./probe-cancel.js";
+import { drainProbe } from "./probe-drain.js";
+import { streamsProbe } from "./probe-streams.js";
+import { decodeStatusDetails } from "./rpc-status.js";
+import { Variables } from "./variables.js";
 
 export interface CaseResult {
   readonly case: string;
@@ -27,7 +27,7 @@ export interface RunOptions {
   readonly service: string;
 }
 
-export const DEFAULT_TENANT = 'acme';
+export const DEFAULT_TENANT = "acme";
 
 /** What a probe has at hand. */
 export interface ProbeContext extends RunOptions {
@@ -55,13 +55,13 @@ export async function timed(name: string, check: () => Promise<string | undefine
 }
 
 function runCase(each: Case, context: ProbeContext): Promise<string | undefined> {
-  if (!('probe' in each)) return runCall(each, context);
+  if (!("probe" in each)) return runCall(each, context);
   switch (each.probe) {
-    case 'cancel':
+    case "cancel":
       return cancelProbe(each, context);
-    case 'streams':
+    case "streams":
       return streamsProbe(each, context);
-    case 'drain':
+    case "drain":
       return drainProbe(each, context);
   }
 }
@@ -73,22 +73,23 @@ async function runCall(each: CallCase, { client, variables }: ProbeContext): Pro
     expect: each.expect,
   });
   const result = await client.call(each.call, requests(send, each), {
-    metadata: { 'x-uait-tenant': DEFAULT_TENANT, ...metadata },
+    metadata: { "x-uait-tenant": DEFAULT_TENANT, ...metadata },
     deadlineMs: each.deadline_ms,
-    gzip: each.compress === 'gzip',
+    gzip: each.compress === "gzip",
   });
   const error = judge(expect, result);
   if (error !== undefined) return error;
   for (const [name, path] of Object.entries(each.save)) {
     const value = valueAt(result.responses[0], path);
-    if (value === undefined || value === null) return `${path}: expected a value to save, came ${JSON.stringify(value)}`;
-    variables.set(name, typeof value === 'object' ? JSON.stringify(value) : String(value));
+    if (value === undefined || value === null)
+      return `${path}: expected a value to save, came ${JSON.stringify(value)}`;
+    variables.set(name, typeof value === "object" ? JSON.stringify(value) : String(value));
   }
   return undefined;
 }
 
 function requests(send: readonly JsonObject[], { fill, repeat }: CallCase): JsonObject[] {
-  const filled = Object.entries(fill).map(([field, bytes]) => [field, Buffer.alloc(bytes).toString('base64')] as const);
+  const filled = Object.entries(fill).map(([field, bytes]) => [field, Buffer.alloc(bytes).toString("base64")] as const);
   const list = send.map((message, index) => (index === 0 ? { ...message, ...Object.fromEntries(filled) } : message));
   return Array.from({ length: repeat }, () => list).flat();
 }
@@ -100,8 +101,8 @@ export function judge(expect: Expectation, result: CallResult): string | undefin
   }
   return (
     judgeResponses(expect, result.responses) ??
-    (expect.message === undefined ? undefined : mismatch(expect.message, result.message, 'message')) ??
-    (expect.trailers === undefined ? undefined : mismatch(expect.trailers, result.trailers, 'trailers')) ??
+    (expect.message === undefined ? undefined : mismatch(expect.message, result.message, "message")) ??
+    (expect.trailers === undefined ? undefined : mismatch(expect.trailers, result.trailers, "trailers")) ??
     judgeDetails(expect, result)
   );
 }
@@ -115,7 +116,7 @@ function judgeResponses({ responses, count, bytes }: Expectation, came: readonly
   }
   for (const [field, size] of Object.entries(bytes ?? {})) {
     const value = valueAt(came[0], field);
-    const length = typeof value === 'string' ? Buffer.from(value, 'base64').length : 0;
+    const length = typeof value === "string" ? Buffer.from(value, "base64").length : 0;
     if (length !== size) return `${field}: expected ${size} bytes, came ${length}`;
   }
   return undefined;
@@ -124,17 +125,18 @@ function judgeResponses({ responses, count, bytes }: Expectation, came: readonly
 function judgeDetails(expect: Expectation, result: CallResult): string | undefined {
   const { reason, metadata, violations, hides } = expect;
   if (hides !== undefined) {
-    const status = `${result.message} ${Buffer.from(result.details ?? []).toString('latin1')}`;
-    if (status.includes(hides)) return `status: expected to hide ${JSON.stringify(hides)}, came ${JSON.stringify(status)}`;
+    const status = `${result.message} ${Buffer.from(result.details ?? []).toString("latin1")}`;
+    if (status.includes(hides))
+      return `status: expected to hide ${JSON.stringify(hides)}, came ${JSON.stringify(status)}`;
   }
   if (reason === undefined && metadata === undefined && violations === undefined) return undefined;
-  if (result.details === undefined) return 'details: expected google.rpc.Status, came none';
+  if (result.details === undefined) return "details: expected google.rpc.Status, came none";
   const { status, errorInfo, violations: came } = decodeStatusDetails(result.details);
   return (
-    mismatch(result.message, status.message, 'details.message') ??
-    mismatch('uait.dev', errorInfo?.domain, 'domain') ??
-    (reason === undefined ? undefined : mismatch(reason, errorInfo?.reason, 'reason')) ??
-    (metadata === undefined ? undefined : mismatch(metadata, errorInfo?.metadata, 'metadata')) ??
+    mismatch(result.message, status.message, "details.message") ??
+    mismatch("uait.dev", errorInfo?.domain, "domain") ??
+    (reason === undefined ? undefined : mismatch(reason, errorInfo?.reason, "reason")) ??
+    (metadata === undefined ? undefined : mismatch(metadata, errorInfo?.metadata, "metadata")) ??
     judgeViolations(violations ?? [], came)
   );
 }

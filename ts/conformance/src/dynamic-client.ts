@@ -1,24 +1,32 @@
+import { fileURLToPath } from "node:url";
 import {
-  type CallOptions as GrpcCallOptions,
   Client,
   credentials,
+  type CallOptions as GrpcCallOptions,
   Metadata,
   type MethodDefinition,
   type ServiceError,
-  status,
   type StatusObject,
-} from '@grpc/grpc-js';
-import { fromJSON, loadSync, type PackageDefinition } from '@grpc/proto-loader';
-import { fileURLToPath } from 'node:url';
-import { AsyncQueue } from './async-queue.js';
-import type { CallOptions, CallResult, ClientLibrary, Conversation, EchoClient, HealthClient, Target } from './echo-client.js';
-import type { Json, JsonObject } from './json.js';
-import { type MessageDescriptor, ProtoJson } from './proto-json.js';
-import { STATUS_DETAILS_KEY } from './rpc-status.js';
+  status,
+} from "@grpc/grpc-js";
+import { fromJSON, loadSync, type PackageDefinition } from "@grpc/proto-loader";
+import { AsyncQueue } from "./async-queue.js";
+import type {
+  CallOptions,
+  CallResult,
+  ClientLibrary,
+  Conversation,
+  EchoClient,
+  HealthClient,
+  Target,
+} from "./echo-client.js";
+import type { Json, JsonObject } from "./json.js";
+import { type MessageDescriptor, ProtoJson } from "./proto-json.js";
+import { STATUS_DETAILS_KEY } from "./rpc-status.js";
 
 const GZIP = 2;
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-const PROTO_ROOT = fileURLToPath(new URL('../../../proto', import.meta.url));
+const PROTO_ROOT = fileURLToPath(new URL("../../../proto", import.meta.url));
 
 /** @grpc/proto-loader on @grpc/grpc-js: reads the contracts at run time, with no generated code. */
 export const dynamicLibrary: ClientLibrary = {
@@ -36,9 +44,9 @@ type DynamicMethod = MethodDefinition<object, object> & {
 /** What is alike in grpc-js's four kinds of call. */
 interface AnyCall {
   cancel(): void;
-  on(event: 'data', listener: (response: object) => void): unknown;
-  on(event: 'status', listener: (status: StatusObject) => void): unknown;
-  on(event: 'error', listener: (error: ServiceError) => void): unknown;
+  on(event: "data", listener: (response: object) => void): unknown;
+  on(event: "status", listener: (status: StatusObject) => void): unknown;
+  on(event: "error", listener: (error: ServiceError) => void): unknown;
 }
 
 class DynamicEchoClient implements EchoClient {
@@ -51,8 +59,8 @@ class DynamicEchoClient implements EchoClient {
   constructor(target: Target) {
     this.#target = target;
     this.#plain = openClient(target, {});
-    this.#compressing = openClient(target, { 'grpc.default_compression_algorithm': GZIP });
-    this.#definition = loadSync('uait/echo/v1/echo.proto', {
+    this.#compressing = openClient(target, { "grpc.default_compression_algorithm": GZIP });
+    this.#definition = loadSync("uait/echo/v1/echo.proto", {
       ...SETTINGS,
       includeDirs: [PROTO_ROOT, `${PROTO_ROOT}/third_party`],
     });
@@ -68,7 +76,7 @@ class DynamicEchoClient implements EchoClient {
 
   converse(options: CallOptions): Conversation {
     const responses = new AsyncQueue<Json>();
-    const { ended, send, halfClose } = this.#start('Converse', options, (response) => responses.push(response));
+    const { ended, send, halfClose } = this.#start("Converse", options, (response) => responses.push(response));
     void ended.then(() => responses.end());
     return {
       send,
@@ -100,12 +108,12 @@ class DynamicEchoClient implements EchoClient {
       { deadline: Date.now() + options.deadlineMs } satisfies GrpcCallOptions,
     );
     const cancel = () => call.cancel();
-    options.signal?.addEventListener('abort', cancel, { once: true });
+    options.signal?.addEventListener("abort", cancel, { once: true });
     const ended = finish(call as AnyCall, responses, (object) => {
       const response = this.#json.toJson(method.responseType.type as MessageDescriptor, object as Json);
       responses.push(response);
       onResponse(response);
-    }).finally(() => options.signal?.removeEventListener('abort', cancel));
+    }).finally(() => options.signal?.removeEventListener("abort", cancel));
     return {
       ended,
       send: (request: JsonObject) => {
@@ -116,7 +124,7 @@ class DynamicEchoClient implements EchoClient {
   }
 
   #method(name: string): DynamicMethod {
-    const service = this.#definition['uait.echo.v1.EchoService'] as unknown as Record<string, DynamicMethod>;
+    const service = this.#definition["uait.echo.v1.EchoService"] as unknown as Record<string, DynamicMethod>;
     const method = service[name];
     if (method === undefined) throw new Error(`EchoService has no method ${name}`);
     return method;
@@ -124,15 +132,15 @@ class DynamicEchoClient implements EchoClient {
 
   #metadata({ metadata }: CallOptions): Metadata {
     const headers = new Metadata();
-    if (this.#target.service !== undefined) headers.set('x-uait-service', this.#target.service);
-    for (const [key, value] of Object.entries(metadata)) if (value !== '') headers.set(key, value);
+    if (this.#target.service !== undefined) headers.set("x-uait-service", this.#target.service);
+    for (const [key, value] of Object.entries(metadata)) if (value !== "") headers.set(key, value);
     return headers;
   }
 }
 
 function finish(call: AnyCall, responses: readonly Json[], onData: (response: object) => void): Promise<CallResult> {
   return new Promise((resolve, reject) => {
-    call.on('data', (response) => {
+    call.on("data", (response) => {
       try {
         onData(response);
       } catch (error) {
@@ -140,30 +148,31 @@ function finish(call: AnyCall, responses: readonly Json[], onData: (response: ob
         call.cancel();
       }
     });
-    call.on('status', ({ code, details, metadata }) => {
+    call.on("status", ({ code, details, metadata }) => {
       const trailers: Record<string, string> = {};
-      for (const [key, value] of Object.entries(metadata.getMap())) if (typeof value === 'string') trailers[key] = value;
+      for (const [key, value] of Object.entries(metadata.getMap()))
+        if (typeof value === "string") trailers[key] = value;
       const [bytes] = metadata.get(STATUS_DETAILS_KEY);
       resolve({
         code: status[code] ?? String(code),
-        message: code === status.OK ? '' : details,
+        message: code === status.OK ? "" : details,
         responses,
         trailers,
-        details: typeof bytes === 'string' ? undefined : bytes,
+        details: typeof bytes === "string" ? undefined : bytes,
       });
     });
     // Each error comes as a status too.
-    call.on('error', () => undefined);
+    call.on("error", () => undefined);
   });
 }
 
 function openClient({ address, tls }: Target, options: Readonly<Record<string, number>>): Client {
   const channel = tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.ca, tls.key, tls.cert);
   return new Client(address, channel, {
-    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-    'grpc.enable_retries': 0,
-    'grpc.use_local_subchannel_pool': 1,
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    "grpc.enable_retries": 0,
+    "grpc.use_local_subchannel_pool": 1,
     ...options,
   });
 }
@@ -177,15 +186,15 @@ const HEALTH = {
           nested: {
             v1: {
               nested: {
-                HealthCheckRequest: { fields: { service: { type: 'string', id: 1 } } },
+                HealthCheckRequest: { fields: { service: { type: "string", id: 1 } } },
                 HealthCheckResponse: {
-                  fields: { status: { type: 'ServingStatus', id: 1 } },
+                  fields: { status: { type: "ServingStatus", id: 1 } },
                   nested: {
                     ServingStatus: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } },
                   },
                 },
                 Health: {
-                  methods: { Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' } },
+                  methods: { Check: { requestType: "HealthCheckRequest", responseType: "HealthCheckResponse" } },
                 },
               },
             },
@@ -199,7 +208,7 @@ const HEALTH = {
 function createHealthClient(target: Target): HealthClient {
   const client = openClient(target, {});
   const definition = fromJSON(HEALTH as unknown as Parameters<typeof fromJSON>[0], { ...SETTINGS, defaults: true });
-  const { Check: check } = definition['grpc.health.v1.Health'] as unknown as Record<'Check', DynamicMethod>;
+  const { Check: check } = definition["grpc.health.v1.Health"] as unknown as Record<"Check", DynamicMethod>;
   return {
     check: (name) =>
       new Promise((resolve, reject) => {

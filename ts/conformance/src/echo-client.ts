@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from './json.js';
+import type { Json, JsonObject } from "./json.js";
 
 /** Where and as whom to call. */
 export interface Target {

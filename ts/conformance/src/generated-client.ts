@@ -1,14 +1,25 @@
-import { type DescMethod, fromBinary, fromJson, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
-import { ChannelCredentials } from '@grpc/grpc-js';
-import { EchoService } from '@uait/gen/es/uait/echo/v1/echo_pb.js';
-import { EchoServiceDefinition } from '@uait/gen/uait/echo/v1/echo.js';
-import { type Channel, createChannel, createClient } from 'nice-grpc';
-import { ClientError, Metadata, Status } from 'nice-grpc-common';
-import { HealthCheckResponse_ServingStatus, HealthDefinition } from 'nice-grpc-server-health/lib/proto/grpc/health/v1/health.js';
-import { AsyncQueue } from './async-queue.js';
-import type { CallOptions, CallResult, ClientLibrary, Conversation, EchoClient, HealthClient, Target } from './echo-client.js';
-import type { Json, JsonObject } from './json.js';
-import { STATUS_DETAILS_KEY } from './rpc-status.js';
+import { type DescMethod, fromBinary, fromJson, type JsonValue, toBinary, toJson } from "@bufbuild/protobuf";
+import { ChannelCredentials } from "@grpc/grpc-js";
+import { EchoService } from "@uait/gen/es/uait/echo/v1/echo_pb.js";
+import { EchoServiceDefinition } from "@uait/gen/uait/echo/v1/echo.js";
+import { type Channel, createChannel, createClient } from "nice-grpc";
+import { ClientError, Metadata, Status } from "nice-grpc-common";
+import {
+  HealthCheckResponse_ServingStatus,
+  HealthDefinition,
+} from "nice-grpc-server-health/lib/proto/grpc/health/v1/health.js";
+import { AsyncQueue } from "./async-queue.js";
+import type {
+  CallOptions,
+  CallResult,
+  ClientLibrary,
+  Conversation,
+  EchoClient,
+  HealthClient,
+  Target,
+} from "./echo-client.js";
+import type { Json, JsonObject } from "./json.js";
+import { STATUS_DETAILS_KEY } from "./rpc-status.js";
 
 const GZIP = 2;
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
@@ -38,7 +49,7 @@ class GeneratedEchoClient implements EchoClient {
   constructor(target: Target) {
     this.#target = target;
     this.#plain = openChannel(target, {});
-    this.#compressing = openChannel(target, { 'grpc.default_compression_algorithm': GZIP });
+    this.#compressing = openChannel(target, { "grpc.default_compression_algorithm": GZIP });
   }
 
   async call(method: string, requests: readonly JsonObject[], options: CallOptions, onResponse?: () => void) {
@@ -48,7 +59,7 @@ class GeneratedEchoClient implements EchoClient {
   converse(options: CallOptions): Conversation {
     const requests = new AsyncQueue<JsonObject>();
     const responses = new AsyncQueue<Json>();
-    const ended = this.#run('Converse', requests, options, (response) => responses.push(response));
+    const ended = this.#run("Converse", requests, options, (response) => responses.push(response));
     void ended.then(() => responses.end());
     return {
       send: (request) => requests.push(request),
@@ -85,7 +96,7 @@ class GeneratedEchoClient implements EchoClient {
     const ended = (code: number, message: string) => result(code, message, responses, trailer);
     try {
       const encoded = map(requests, (request) => messageFromJson(stub, descriptor, request));
-      const streams = descriptor.methodKind === 'client_streaming' || descriptor.methodKind === 'bidi_streaming';
+      const streams = descriptor.methodKind === "client_streaming" || descriptor.methodKind === "bidi_streaming";
       const request = streams ? encoded : await only(encoded);
       const outcome = invoke(request, {
         metadata: this.#metadata(options),
@@ -96,10 +107,11 @@ class GeneratedEchoClient implements EchoClient {
       });
       if (Symbol.asyncIterator in outcome) for await (const response of outcome) take(response);
       else take(await outcome);
-      return ended(Status.OK, '');
+      return ended(Status.OK, "");
     } catch (error) {
       if (error instanceof ClientError) return ended(error.code, error.details);
-      if (limit.signal.aborted) return ended(limit.timedOut ? Status.DEADLINE_EXCEEDED : Status.CANCELLED, 'ended by the caller');
+      if (limit.signal.aborted)
+        return ended(limit.timedOut ? Status.DEADLINE_EXCEEDED : Status.CANCELLED, "ended by the caller");
       throw error;
     } finally {
       limit.release();
@@ -116,9 +128,9 @@ class GeneratedEchoClient implements EchoClient {
   }
 
   #metadata({ metadata, deadlineMs }: CallOptions): Metadata {
-    const headers = Metadata({ 'grpc-timeout': `${deadlineMs}m` });
-    if (this.#target.service !== undefined) headers.set('x-uait-service', this.#target.service);
-    for (const [key, value] of Object.entries(metadata)) if (value !== '') headers.set(key, value);
+    const headers = Metadata({ "grpc-timeout": `${deadlineMs}m` });
+    if (this.#target.service !== undefined) headers.set("x-uait-service", this.#target.service);
+    for (const [key, value] of Object.entries(metadata)) if (value !== "") headers.set(key, value);
     return headers;
   }
 }
@@ -133,7 +145,7 @@ class Limit {
 
   constructor({ deadlineMs, signal }: CallOptions) {
     this.#source = signal;
-    this.#source?.addEventListener('abort', this.#abort);
+    this.#source?.addEventListener("abort", this.#abort);
     this.#timer = setTimeout(() => {
       this.timedOut = true;
       this.#abort();
@@ -146,7 +158,7 @@ class Limit {
 
   release(): void {
     clearTimeout(this.#timer);
-    this.#source?.removeEventListener('abort', this.#abort);
+    this.#source?.removeEventListener("abort", this.#abort);
   }
 }
 
@@ -162,19 +174,20 @@ function messageToJson(stub: StubMethod, descriptor: DescMethod, message: unknow
 
 function result(code: number, message: string, responses: readonly Json[], trailer: Metadata): CallResult {
   const trailers: Record<string, string> = {};
-  for (const [key, values] of trailer) if (typeof values[0] === 'string') trailers[key] = values[0];
+  for (const [key, values] of trailer) if (typeof values[0] === "string") trailers[key] = values[0];
   return { code: Status[code] ?? String(code), message, responses, trailers, details: trailer.get(STATUS_DETAILS_KEY) };
 }
 
 function openChannel(target: Target, options: Readonly<Record<string, number>>): Channel {
   const { tls } = target;
-  const credentials = tls === undefined ? ChannelCredentials.createInsecure() : ChannelCredentials.createSsl(tls.ca, tls.key, tls.cert);
+  const credentials =
+    tls === undefined ? ChannelCredentials.createInsecure() : ChannelCredentials.createSsl(tls.ca, tls.key, tls.cert);
   return createChannel(target.address, credentials, {
-    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-    'grpc.enable_retries': 0,
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    "grpc.enable_retries": 0,
     // Two clients in one process would share a connection, and with it its end.
-    'grpc.use_local_subchannel_pool': 1,
+    "grpc.use_local_subchannel_pool": 1,
     ...options,
   });
 }
@@ -201,5 +214,5 @@ async function* map<From, To>(items: AsyncIterable<From>, convert: (item: From) 
 
 async function only<Item>(items: AsyncIterable<Item>): Promise<Item> {
   for await (const item of items) return item;
-  throw new Error('this method takes one request');
+  throw new Error("this method takes one request");
 }

@@ -1,17 +1,17 @@
-import { type Arguments, parseArguments, USAGE } from './arguments.js';
-import { readCases } from './case-file.js';
-import { type CaseResult, runCases } from './case-runner.js';
-import { dynamicLibrary } from './dynamic-client.js';
-import { generatedLibrary } from './generated-client.js';
-import { runWireChecks } from './wire-checks.js';
+import { type Arguments, parseArguments, USAGE } from "./arguments.js";
+import { readCases } from "./case-file.js";
+import { type CaseResult, runCases } from "./case-runner.js";
+import { dynamicLibrary } from "./dynamic-client.js";
+import { generatedLibrary } from "./generated-client.js";
+import { runWireChecks } from "./wire-checks.js";
 
 async function* run(options: Arguments): AsyncGenerator<CaseResult> {
   const { cases: file, only } = options;
-  if (options.client === 'wire') {
+  if (options.client === "wire") {
     yield* runWireChecks(options.target, only);
   } else if (file !== undefined) {
     const cases = (await readCases(file)).filter(({ name }) => only === undefined || name === only);
-    yield* runCases({ ...options, cases, library: options.client === 'dynamic' ? dynamicLibrary : generatedLibrary });
+    yield* runCases({ ...options, cases, library: options.client === "dynamic" ? dynamicLibrary : generatedLibrary });
   }
 }
 

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from './json.js';
+import { isJsonObject, type Json, type JsonObject } from "./json.js";
 
 /**
  * Compares what came with a subset of what it must hold.
@@ -7,11 +7,11 @@ import { isJsonObject, type Json, type JsonObject } from './json.js';
  *
  * @returns what differs, or `undefined`.
  */
-export function mismatch(expected: Json, came: Json | undefined, path = ''): string | undefined {
-  const differs = () => `${path || 'value'}: expected ${JSON.stringify(expected)}, came ${JSON.stringify(came)}`;
-  if (typeof expected === 'string' && expected.startsWith('~')) {
-    const text = typeof came === 'string' || typeof came === 'number' ? String(came) : undefined;
-    return text !== undefined && new RegExp(expected.slice(1), 'u').test(text) ? undefined : differs();
+export function mismatch(expected: Json, came: Json | undefined, path = ""): string | undefined {
+  const differs = () => `${path || "value"}: expected ${JSON.stringify(expected)}, came ${JSON.stringify(came)}`;
+  if (typeof expected === "string" && expected.startsWith("~")) {
+    const text = typeof came === "string" || typeof came === "number" ? String(came) : undefined;
+    return text !== undefined && new RegExp(expected.slice(1), "u").test(text) ? undefined : differs();
   }
   if (isJsonObject(expected)) return isJsonObject(came) ? objectMismatch(expected, came, path) : differs();
   if (Array.isArray(expected)) {
@@ -22,7 +22,7 @@ export function mismatch(expected: Json, came: Json | undefined, path = ''): str
 }
 
 function objectMismatch(expected: JsonObject, came: JsonObject, path: string): string | undefined {
-  const prefix = path === '' ? '' : `${path}.`;
+  const prefix = path === "" ? "" : `${path}.`;
   return first(Object.entries(expected).map(([key, item]) => mismatch(item, came[key], prefix + key)));
 }
 

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { CancelProbe } from './case-file.js';
-import { DEFAULT_TENANT, type ProbeContext } from './case-runner.js';
-import { valueAt } from './json.js';
+import { setTimeout as delay } from "node:timers/promises";
+import type { CancelProbe } from "./case-file.js";
+import { DEFAULT_TENANT, type ProbeContext } from "./case-runner.js";
+import { valueAt } from "./json.js";
 
 // Long enough for the call to have reached the handler, which nothing but its end can tell.
 const UNDER_WAY_MS = 150;
@@ -12,7 +12,7 @@ export async function cancelProbe(probe: CancelProbe, context: ProbeContext): Pr
   const lateness: number[] = [];
   for (let attempt = 0; attempt < probe.tries; attempt++) {
     const result = await cancelOnce(`cancel-${context.variables.unique}-${attempt}`, context);
-    if (typeof result === 'string') return result;
+    if (typeof result === "string") return result;
     lateness.push(result);
   }
   const median = [...lateness].sort((a, b) => a - b)[Math.floor(lateness.length / 2)] ?? Number.POSITIVE_INFINITY;
@@ -21,22 +21,22 @@ export async function cancelProbe(probe: CancelProbe, context: ProbeContext): Pr
 }
 
 async function cancelOnce(callId: string, { client }: ProbeContext): Promise<number | string> {
-  const options = { metadata: { 'x-uait-tenant': DEFAULT_TENANT }, deadlineMs: LIMIT_MS };
+  const options = { metadata: { "x-uait-tenant": DEFAULT_TENANT }, deadlineMs: LIMIT_MS };
   const cancel = new AbortController();
-  const call = client.call('Echo', [{ message: 'cancel me', callId, behaviour: { delay: '60s' } }], {
+  const call = client.call("Echo", [{ message: "cancel me", callId, behaviour: { delay: "60s" } }], {
     ...options,
     deadlineMs: LIMIT_MS * 6,
     signal: cancel.signal,
   });
   await delay(UNDER_WAY_MS);
-  const outcome = client.call('AwaitOutcome', [{ callId }], options);
+  const outcome = client.call("AwaitOutcome", [{ callId }], options);
   const cancelledMs = performance.now();
   cancel.abort();
   const ended = await outcome;
   const lateMs = performance.now() - cancelledMs;
   const { code } = await call;
-  if (code !== 'CANCELLED') return `the caller's code: expected CANCELLED, came ${code}`;
-  const handlerCode = valueAt(ended.responses[0], 'code');
-  if (handlerCode === 'CANCELLED') return lateMs;
+  if (code !== "CANCELLED") return `the caller's code: expected CANCELLED, came ${code}`;
+  const handlerCode = valueAt(ended.responses[0], "code");
+  if (handlerCode === "CANCELLED") return lateMs;
   return `the handler's code: expected CANCELLED, came ${JSON.stringify(handlerCode)} (${ended.code} ${ended.message})`;
 }

@@ -1,5 +1,5 @@
-import type { PackageDefinition } from '@grpc/proto-loader';
-import { isJsonObject, type Json } from './json.js';
+import type { PackageDefinition } from "@grpc/proto-loader";
+import { isJsonObject, type Json } from "./json.js";
 
 interface FieldDescriptor {
   readonly name: string;
@@ -18,8 +18,8 @@ export interface MessageDescriptor {
 type Convert = (value: Json) => Json;
 
 const WELL_KNOWN = new Map<string, { readonly toObject: Convert; readonly toJson: Convert }>([
-  ['google.protobuf.Duration', { toObject: durationToObject, toJson: durationToJson }],
-  ['google.protobuf.Timestamp', { toObject: refuse, toJson: timestampToJson }],
+  ["google.protobuf.Duration", { toObject: durationToObject, toJson: durationToJson }],
+  ["google.protobuf.Timestamp", { toObject: refuse, toJson: timestampToJson }],
 ]);
 
 /**
@@ -34,14 +34,14 @@ export class ProtoJson {
   }
 
   toObject(type: MessageDescriptor, json: Json): Json {
-    return this.#walk(type, json, 'toObject');
+    return this.#walk(type, json, "toObject");
   }
 
   toJson(type: MessageDescriptor, object: Json): Json {
-    return this.#walk(type, object, 'toJson');
+    return this.#walk(type, object, "toJson");
   }
 
-  #walk(type: MessageDescriptor, value: Json, direction: 'toObject' | 'toJson'): Json {
+  #walk(type: MessageDescriptor, value: Json, direction: "toObject" | "toJson"): Json {
     if (!isJsonObject(value)) return value;
     const fields = new Map(type.field.map((field) => [camelCase(field.name), field]));
     const converted: [string, Json][] = [];
@@ -49,13 +49,13 @@ export class ProtoJson {
       const field = fields.get(key);
       if (field === undefined) throw new Error(`${type.name} has no field ${key}`);
       const each = this.#fieldConversion(type, field, direction);
-      converted.push([key, field.label === 'LABEL_REPEATED' && Array.isArray(item) ? item.map(each) : each(item)]);
+      converted.push([key, field.label === "LABEL_REPEATED" && Array.isArray(item) ? item.map(each) : each(item)]);
     }
     return Object.fromEntries(converted);
   }
 
-  #fieldConversion(parent: MessageDescriptor, field: FieldDescriptor, direction: 'toObject' | 'toJson'): Convert {
-    if (field.type !== 'TYPE_MESSAGE') return (value) => value;
+  #fieldConversion(parent: MessageDescriptor, field: FieldDescriptor, direction: "toObject" | "toJson"): Convert {
+    if (field.type !== "TYPE_MESSAGE") return (value) => value;
     const wellKnown = WELL_KNOWN.get(field.typeName);
     if (wellKnown !== undefined) return wellKnown[direction];
     // A nested type here is a map entry, whose keys and values are text in these contracts.
@@ -65,30 +65,30 @@ export class ProtoJson {
   }
 
   #find(typeName: string): MessageDescriptor {
-    const name = typeName.includes('.') ? typeName : `uait.echo.v1.${typeName}`;
+    const name = typeName.includes(".") ? typeName : `uait.echo.v1.${typeName}`;
     const found = this.#definition[name];
-    if (found === undefined || !('type' in found)) throw new Error(`no message type ${name}`);
+    if (found === undefined || !("type" in found)) throw new Error(`no message type ${name}`);
     return found.type as MessageDescriptor;
   }
 }
 
 function durationToObject(value: Json): Json {
-  const match = typeof value === 'string' ? /^(-?)(\d+)(?:\.(\d{1,9}))?s$/.exec(value) : null;
+  const match = typeof value === "string" ? /^(-?)(\d+)(?:\.(\d{1,9}))?s$/.exec(value) : null;
   if (match === null) throw new Error(`not a duration: ${JSON.stringify(value)}`);
-  const [, sign = '', seconds = '0', fraction = ''] = match;
-  return { seconds: `${sign}${seconds}`, nanos: Number(`${sign}${fraction.padEnd(9, '0')}`) };
+  const [, sign = "", seconds = "0", fraction = ""] = match;
+  return { seconds: `${sign}${seconds}`, nanos: Number(`${sign}${fraction.padEnd(9, "0")}`) };
 }
 
 function durationToJson(value: Json): Json {
   if (!isJsonObject(value)) return value;
-  const nanos = Number(value['nanos'] ?? 0);
-  const fraction = nanos === 0 ? '' : `.${String(Math.abs(nanos)).padStart(9, '0').replace(/0+$/, '')}`;
-  return `${String(value['seconds'] ?? 0)}${fraction}s`;
+  const nanos = Number(value["nanos"] ?? 0);
+  const fraction = nanos === 0 ? "" : `.${String(Math.abs(nanos)).padStart(9, "0").replace(/0+$/, "")}`;
+  return `${String(value["seconds"] ?? 0)}${fraction}s`;
 }
 
 function timestampToJson(value: Json): Json {
   if (!isJsonObject(value)) return value;
-  const ms = Number(value['seconds'] ?? 0) * 1000 + Number(value['nanos'] ?? 0) / 1e6;
+  const ms = Number(value["seconds"] ?? 0) * 1000 + Number(value["nanos"] ?? 0) / 1e6;
   return new Date(ms).toISOString();
 }
 

@@ -1,13 +1,15 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes } from "node:crypto";
 
 /** The values that cases write as `${name}`. */
 export class Variables {
+  /** A fresh word of [a-z0-9]{16} for each run of the file. */
+  readonly unique = randomBytes(8).toString("hex");
   readonly #values: Map<string, string>;
 
   constructor(service: string) {
     this.#values = new Map([
-      ['unique', randomBytes(8).toString('hex')],
-      ['service', service],
+      ["unique", this.unique],
+      ["service", service],
     ]);
   }
 
@@ -15,13 +17,9 @@ export class Variables {
     this.#values.set(name, value);
   }
 
-  get unique(): string {
-    return this.substitute('${unique}');
-  }
-
   /** Replaces `${name}` in every string of a value. @throws Error for a name that no earlier case has saved. */
   substitute<Value>(value: Value): Value {
-    if (typeof value === 'string') {
+    if (typeof value === "string") {
       return value.replace(/\$\{(\w+)\}/g, (_, name: string) => {
         const known = this.#values.get(name);
         if (known === undefined) throw new Error(`no earlier case saved \${${name}}`);
@@ -29,7 +27,7 @@ export class Variables {
       }) as Value;
     }
     if (Array.isArray(value)) return value.map((item) => this.substitute(item)) as Value;
-    if (typeof value === 'object' && value !== null) {
+    if (typeof value === "object" && value !== null) {
       return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, this.substitute(item)])) as Value;
     }
     return value;

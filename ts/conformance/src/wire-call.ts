@@ -1,5 +1,5 @@
-import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
-import type { Target } from './echo-client.js';
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from "node:http2";
+import type { Target } from "./echo-client.js";
 
 /** How a raw HTTP/2 request was answered. */
 export interface WireAnswer {
@@ -23,16 +23,16 @@ export class WireConnection {
   readonly #session: ClientHttp2Session;
 
   constructor({ address, tls }: Target) {
-    const options = tls === undefined ? {} : { cert: tls.cert, key: tls.key, ca: tls.ca, ALPNProtocols: ['h2'] };
-    this.#session = connect(`${tls === undefined ? 'http' : 'https'}://${address}`, options);
+    const options = tls === undefined ? {} : { cert: tls.cert, key: tls.key, ca: tls.ca, ALPNProtocols: ["h2"] };
+    this.#session = connect(`${tls === undefined ? "http" : "https"}://${address}`, options);
     // Each request fails with the session's error; without a listener the process would too.
-    this.#session.on('error', () => undefined);
+    this.#session.on("error", () => undefined);
   }
 
   /** Sends one request, half-closed, and returns the whole answer. @throws Error after 10 s without one. */
   request({ path, headers, body }: WireRequest): Promise<WireAnswer> {
     return new Promise((resolve, reject) => {
-      const stream = this.#session.request({ ':method': 'POST', ':path': path, ...headers });
+      const stream = this.#session.request({ ":method": "POST", ":path": path, ...headers });
       const timer = setTimeout(() => {
         reject(new Error(`no answer within ${LIMIT_MS} ms`));
         stream.close();
@@ -40,15 +40,15 @@ export class WireConnection {
       let answered: IncomingHttpHeaders = {};
       let trailers: IncomingHttpHeaders = {};
       const chunks: Buffer[] = [];
-      stream.on('response', (received) => {
+      stream.on("response", (received) => {
         answered = received;
       });
-      stream.on('trailers', (received) => {
+      stream.on("trailers", (received) => {
         trailers = received;
       });
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-      stream.on('error', () => undefined);
-      stream.on('close', () => {
+      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+      stream.on("error", () => undefined);
+      stream.on("close", () => {
         clearTimeout(timer);
         resolve({ headers: answered, trailers, body: Buffer.concat(chunks), reset: stream.rstCode ?? 0 });
       });
@@ -80,5 +80,5 @@ export function unframe(body: Buffer): { readonly compressed: boolean; readonly 
 /** A header of a trailers-only answer or of its trailers. */
 export function trailer({ headers, trailers }: WireAnswer, name: string): string | undefined {
   const value = trailers[name] ?? headers[name];
-  return typeof value === 'string' ? value : value?.[0];
+  return typeof value === "string" ? value : value?.[0];
 }

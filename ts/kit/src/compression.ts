@@ -1,6 +1,6 @@
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
-import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 
 // grpc-js 1.14.7 decompresses requests but cannot compress responses. These two members of its base call, private in
 // its types, are all that is needed to answer in kind; the wire check of the conformance suite proves that they still are.
@@ -38,7 +38,7 @@ export function mirrorCompression(
   maxMessageBytes: number,
 ): ResponseCompressor | undefined {
   const base = call as unknown as BaseCall;
-  if (base.incomingEncoding !== 'gzip' || base.serializeMessage === undefined) return undefined;
+  if (base.incomingEncoding !== "gzip" || base.serializeMessage === undefined) return undefined;
   const serialize = base.serializeMessage.bind(base);
   base.serializeMessage = (message) => (message instanceof CompressedFrame ? message.bytes : serialize(message));
   return async (message) => {

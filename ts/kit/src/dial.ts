@@ -1,16 +1,31 @@
-import { type ChannelOptions, credentials } from '@grpc/grpc-js';
-import { type Channel, type Client, createChannel, createClientFactory, type TsProtoServiceDefinition } from 'nice-grpc';
-import { ClientError, type ClientMiddleware, Metadata } from 'nice-grpc-common';
-import type { KitConfig } from './config.js';
-import { type Identity, identityMetadata } from './identity.js';
-import type { KitContext } from './service.js';
-import { cancelled, deadlineExceeded, type ErrorCode, STATUS_DETAILS_KEY, Status, StatusError } from './status.js';
-import { endSpan, formatTraceParent, type Span, type SpanContext, SpanKind, type Telemetry } from './telemetry.js';
+import { type ChannelOptions, credentials } from "@grpc/grpc-js";
+import {
+  type Channel,
+  type Client,
+  createChannel,
+  createClientFactory,
+  type TsProtoServiceDefinition,
+} from "nice-grpc";
+import { ClientError, type ClientMiddleware, Metadata } from "nice-grpc-common";
+import type { KitConfig } from "./config.js";
+import { type Identity, identityMetadata, NO_IDENTITY } from "./identity.js";
+import type { KitContext } from "./service.js";
+import {
+  cancelled,
+  deadlineExceeded,
+  dependencyUnavailable,
+  type ErrorCode,
+  internalError,
+  STATUS_DETAILS_KEY,
+  Status,
+  StatusError,
+} from "./status.js";
+import { endSpan, formatTraceParent, type Span, type SpanContext, SpanKind, type Telemetry } from "./telemetry.js";
 
 /** What a call may be told beside its request. */
 export interface MeshCallOptions {
   /** The call on whose behalf this one is made: its deadline, cancellation, identity and trace go along. */
-  readonly from?: Pick<KitContext, 'identity' | 'deadlineMs' | 'signal' | 'span'>;
+  readonly from?: Pick<KitContext, "identity" | "deadlineMs" | "signal" | "span">;
   /** Ends the call after this long, where that is sooner than the deadline of `from`. */
   readonly timeoutMs?: number;
   /** On whose behalf, where there is no `from`. */
@@ -28,7 +43,9 @@ export interface Mesh {
 }
 
 const KEEPALIVE_MS = 30_000;
-const SERVICE_KEY = 'x-uait-service';
+const SERVICE_KEY = "x-uait-service";
+// setTimeout takes 31 bits; longer times would fire at once.
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Opens the channel to UAIT_MESH; it connects at the first call, and again whenever it is lost. */
 export function dial(options: { readonly config: KitConfig; readonly telemetry: Telemetry }): Mesh {
@@ -52,14 +69,14 @@ function channelCredentials(config: KitConfig) {
 
 function channelOptions(config: KitConfig): ChannelOptions {
   return {
-    'grpc.max_receive_message_length': config.maxMessageBytes,
-    'grpc.max_send_message_length': config.maxMessageBytes,
-    'grpc.keepalive_time_ms': KEEPALIVE_MS,
-    'grpc.enable_channelz': 0,
+    "grpc.max_receive_message_length": config.maxMessageBytes,
+    "grpc.max_send_message_length": config.maxMessageBytes,
+    "grpc.keepalive_time_ms": KEEPALIVE_MS,
+    "grpc.enable_channelz": 0,
     // Envoy retries, within its budget; a second layer here would multiply the attempts.
-    'grpc.enable_retries': 0,
-    'grpc.initial_reconnect_backoff_ms': 200,
-    'grpc.max_reconnect_backoff_ms': 5000,
+    "grpc.enable_retries": 0,
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 5000,
   };
 }
 
@@ -69,7 +86,13 @@ function createClientMiddleware(telemetry: Telemetry, defaultDeadlineMs: number)
     const unary = !call.requestStream && !call.responseStream;
     const deadlineMs = callDeadline(from?.deadlineMs, timeoutMs, unary ? defaultDeadlineMs : undefined);
     const span = startClientSpan(telemetry, call.method.path, from?.span);
-    const metadata = outgoingMetadata(base.metadata, span.spanContext(), from?.identity ?? identity, service, deadlineMs);
+    const metadata = outgoingMetadata(
+      base.metadata,
+      span.spanContext(),
+      from?.identity ?? identity,
+      service,
+      deadlineMs,
+    );
     const limit = new CallLimit(deadlineMs, from?.signal, base.signal);
     let details: Uint8Array | undefined;
     let code: Status = Status.CANCELLED;
@@ -87,7 +110,7 @@ function createClientMiddleware(telemetry: Telemetry, defaultDeadlineMs: number)
       code = Status.OK;
       return response as never;
     } catch (error) {
-      const status = limit.reason(error) ?? received(error, details);
+      const status = limit.reason(error) ?? received(error, details, service ?? rpcService(call.method.path));
       code = status.code;
       throw status;
     } finally {
@@ -98,10 +121,9 @@ function createClientMiddleware(telemetry: Telemetry, defaultDeadlineMs: number)
 }
 
 function startClientSpan(telemetry: Telemetry, path: string, parent: SpanContext | undefined): Span {
-  const name = path.slice(1);
-  const slash = name.indexOf('/');
-  const attributes = { 'rpc.system': 'grpc', 'rpc.service': name.slice(0, slash), 'rpc.method': name.slice(slash + 1) };
-  return telemetry.startSpan(name, SpanKind.CLIENT, attributes, parent);
+  const service = rpcService(path);
+  const attributes = { "rpc.system": "grpc", "rpc.service": service, "rpc.method": path.slice(service.length + 2) };
+  return telemetry.startSpan(path.slice(1), SpanKind.CLIENT, attributes, parent);
 }
 
 function callDeadline(
@@ -110,7 +132,9 @@ function callDeadline(
   defaultTimeoutMs: number | undefined,
 ): number | undefined {
   const own = timeoutMs ?? (inheritedMs === undefined ? defaultTimeoutMs : undefined);
-  const candidates = [inheritedMs, own === undefined ? undefined : Date.now() + own].filter((each) => each !== undefined);
+  const candidates = [inheritedMs, own === undefined ? undefined : Date.now() + own].filter(
+    (each) => each !== undefined,
+  );
   return candidates.length === 0 ? undefined : Math.min(...candidates);
 }
 
@@ -123,12 +147,12 @@ function outgoingMetadata(
 ): Metadata {
   const metadata = Metadata(given);
   const traceparent = formatTraceParent(span);
-  if (traceparent !== '') metadata.set('traceparent', traceparent);
+  if (traceparent !== "") metadata.set("traceparent", traceparent);
   const tracestate = span.traceState?.serialize();
-  if (tracestate) metadata.set('tracestate', tracestate);
-  for (const [key, value] of identityMetadata(identity ?? { tenant: '', subject: '', scopes: [] })) metadata.set(key, value);
+  if (tracestate) metadata.set("tracestate", tracestate);
+  for (const [key, value] of identityMetadata(identity ?? NO_IDENTITY)) metadata.set(key, value);
   if (service !== undefined) metadata.set(SERVICE_KEY, service);
-  if (deadlineMs !== undefined) metadata.set('grpc-timeout', formatTimeout(deadlineMs - Date.now()));
+  if (deadlineMs !== undefined) metadata.set("grpc-timeout", formatTimeout(deadlineMs - Date.now()));
   return metadata;
 }
 
@@ -149,11 +173,12 @@ class CallLimit {
       if (source === undefined) continue;
       const abort = () => this.#abort(source.reason instanceof StatusError ? source.reason : cancelled());
       if (source.aborted) abort();
-      source.addEventListener('abort', abort, { once: true });
-      this.#release.push(() => source.removeEventListener('abort', abort));
+      source.addEventListener("abort", abort, { once: true });
+      this.#release.push(() => source.removeEventListener("abort", abort));
     }
     if (deadlineMs !== undefined) {
-      const timer = setTimeout(() => this.#abort(deadlineExceeded()), Math.max(0, deadlineMs - Date.now()));
+      const leftMs = Math.min(Math.max(0, deadlineMs - Date.now()), LONGEST_TIMER_MS);
+      const timer = setTimeout(() => this.#abort(deadlineExceeded()), leftMs);
       this.#release.push(() => clearTimeout(timer));
     }
   }
@@ -177,9 +202,13 @@ class CallLimit {
   }
 }
 
-function received(error: unknown, details: Uint8Array | undefined): StatusError {
-  if (error instanceof ClientError) {
-    return StatusError.received(error.code as ErrorCode, error.details, details, error);
-  }
-  return StatusError.of({ code: Status.INTERNAL, reason: 'INTERNAL', message: 'internal error', cause: error });
+function received(error: unknown, details: Uint8Array | undefined, dependency: string): StatusError {
+  if (!(error instanceof ClientError)) return internalError(error);
+  // No details: the answer is not the service's but that of a proxy or of the connection.
+  if (details === undefined && error.code === Status.UNAVAILABLE) return dependencyUnavailable(dependency, error);
+  return StatusError.received(error.code as ErrorCode, error.details, details, error);
+}
+
+function rpcService(path: string): string {
+  return path.slice(1, path.lastIndexOf("/"));
 }

@@ -1,4 +1,4 @@
-import type { Duration } from '@uait/gen/google/protobuf/duration.js';
+import type { Duration } from "@uait/gen/google/protobuf/duration.js";
 
 /** Milliseconds of a `google.protobuf.Duration`; 0 when it is absent. */
 export function durationToMillis(duration: Duration | undefined): number {

@@ -1,15 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
-import { Event } from '@uait/gen/uait/event/v1/event.js';
-import { EventSchema } from '@uait/gen/es/uait/event/v1/event_pb.js';
-import type { KitConfig } from './config.js';
-import { ACK_WAIT_SECONDS, ensureConsumer, ensureStream, MAX_IN_FLIGHT, streamName } from './event-stream.js';
-import type { EventHandler } from './events.js';
-import { describeError } from './log.js';
-import type { NatsLink } from './nats.js';
-import { Status } from './status.js';
-import { endSpan, readTraceParent, SpanKind, type Telemetry } from './telemetry.js';
-import { validateBytes } from './validate.js';
+import { setTimeout as delay } from "node:timers/promises";
+import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
+import { EventSchema } from "@uait/gen/es/uait/event/v1/event_pb.js";
+import { Event } from "@uait/gen/uait/event/v1/event.js";
+import type { KitConfig } from "./config.js";
+import { ACK_WAIT_SECONDS, ensureConsumer, ensureStream, MAX_IN_FLIGHT, streamName } from "./event-stream.js";
+import type { EventHandler } from "./events.js";
+import { describeError } from "./log.js";
+import type { NatsLink } from "./nats.js";
+import { Status } from "./status.js";
+import { endSpan, readTraceParent, SpanKind, type Telemetry } from "./telemetry.js";
+import { validateBytes } from "./validate.js";
 
 interface ConsumerOptions {
   readonly area: string;
@@ -65,7 +65,7 @@ export class ConsumerLoop {
         for await (const message of this.#messages) this.#receive(message);
       } catch (error) {
         if (signal.aborted) return;
-        telemetry.log.warn('the consumer starts again', { area, error: describeError(error) });
+        telemetry.log.warn("the consumer starts again", { area, error: describeError(error) });
       }
       await delay(RESTART_WAIT_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -76,14 +76,14 @@ export class ConsumerLoop {
     const invalid = validateBytes(EventSchema, message.data);
     if (invalid !== undefined) {
       // No redelivery will mend it, and retrying for ever would hide the events behind it.
-      telemetry.log.error('an event that breaks its contract is dropped', { area, error: invalid.message });
-      telemetry.metrics.eventsHandled.inc({ area, outcome: 'error' });
-      message.term('breaks its contract');
+      telemetry.log.error("an event that breaks its contract is dropped", { area, error: invalid.message });
+      telemetry.metrics.eventsHandled.inc({ area, outcome: "error" });
+      message.term("breaks its contract");
       return;
     }
     const event = Event.decode(message.data);
     if (this.#handled.has(event.id)) {
-      telemetry.metrics.eventsHandled.inc({ area, outcome: 'duplicate' });
+      telemetry.metrics.eventsHandled.inc({ area, outcome: "duplicate" });
       message.ack();
       return;
     }
@@ -96,10 +96,10 @@ export class ConsumerLoop {
   async #handle(event: Event, message: JsMsg): Promise<void> {
     const { area, handler, telemetry } = this.#options;
     const attributes = {
-      'messaging.system': 'nats',
-      'messaging.destination.name': streamName(area),
-      'messaging.message.id': event.id,
-      'uait.tenant': event.tenant,
+      "messaging.system": "nats",
+      "messaging.destination.name": streamName(area),
+      "messaging.message.id": event.id,
+      "uait.tenant": event.tenant,
     };
     const parent = readTraceParent(event.traceparent);
     const span = telemetry.startSpan(`process ${streamName(area)}`, SpanKind.CONSUMER, attributes, parent);
@@ -108,17 +108,23 @@ export class ConsumerLoop {
     const stillWorking = setInterval(() => message.working(), (ACK_WAIT_SECONDS * 1000) / 3);
     let code: Status = Status.OK;
     try {
-      const identity = { tenant: event.tenant, subject: '', scopes: [] };
-      await handler(event, { identity, span: span.spanContext(), signal: this.#stop.signal, deadlineMs: undefined, log });
+      const identity = { tenant: event.tenant, subject: "", scopes: [] };
+      await handler(event, {
+        identity,
+        span: span.spanContext(),
+        signal: this.#stop.signal,
+        deadlineMs: undefined,
+        log,
+      });
       this.#handled.add(event.id);
       message.ack();
-      telemetry.metrics.eventsHandled.inc({ area, outcome: 'ok' });
+      telemetry.metrics.eventsHandled.inc({ area, outcome: "ok" });
     } catch (error) {
       code = Status.INTERNAL;
       const retryMs = retryDelayMs(message.info.deliveryCount);
-      log.error('the event handler failed', { retry_ms: retryMs, error: describeError(error) });
+      log.error("the event handler failed", { retry_ms: retryMs, error: describeError(error) });
       message.nak(retryMs);
-      telemetry.metrics.eventsHandled.inc({ area, outcome: 'error' });
+      telemetry.metrics.eventsHandled.inc({ area, outcome: "error" });
     } finally {
       clearInterval(stillWorking);
       endSpan(span, code, SpanKind.CONSUMER);

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from "node:crypto";
 
 /** A UUID version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness. */
 export function uuidV7(nowMs: number, random: Uint8Array = randomBytes(10)): string {
@@ -13,13 +13,13 @@ export function uuidV7(nowMs: number, random: Uint8Array = randomBytes(10)): str
  * that a repeat of the request, at whichever replica, publishes the same event.
  */
 export function requestEventId(source: string, tenant: string, requestId: string): string {
-  const digest = createHash('sha256').update(`${source}\n${tenant}\n${requestId}`).digest();
+  const digest = createHash("sha256").update(`${source}\n${tenant}\n${requestId}`).digest();
   return formatUuid(digest.subarray(0, 16), 8);
 }
 
 function formatUuid(bytes: Buffer, version: number): string {
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | (version << 4), 6);
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+  const hex = bytes.toString("hex");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }

@@ -1,8 +1,8 @@
-import type { JetStreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager } from "@nats-io/jetstream";
 
 /** Stream of an area: `UAIT_<AREA>`. */
 export function streamName(area: string): string {
-  return `UAIT_${area.toUpperCase().replaceAll('-', '_')}`;
+  return `UAIT_${area.toUpperCase().replaceAll("-", "_")}`;
 }
 
 /** Subjects of an area: `uait.<area>.>`. */
@@ -17,7 +17,7 @@ const NANOS_PER_SECOND = 1_000_000_000;
 
 /** Makes the stream of an area unless somebody has. */
 export async function ensureStream(manager: JetStreamManager, area: string): Promise<void> {
-  const { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType } = await import('@nats-io/jetstream');
+  const { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType } = await import("@nats-io/jetstream");
   try {
     await manager.streams.add({
       name: streamName(area),
@@ -35,7 +35,7 @@ export async function ensureStream(manager: JetStreamManager, area: string): Pro
 
 /** Makes the durable consumer of a service on an area's stream, or brings it up to date. */
 export async function ensureConsumer(manager: JetStreamManager, area: string, service: string): Promise<void> {
-  const { AckPolicy, DeliverPolicy } = await import('@nats-io/jetstream');
+  const { AckPolicy, DeliverPolicy } = await import("@nats-io/jetstream");
   await manager.consumers.add(streamName(area), {
     durable_name: service,
     deliver_policy: DeliverPolicy.All,

@@ -1,15 +1,15 @@
-import type { Event } from '@uait/gen/uait/event/v1/event.js';
-import type { KitConfig } from './config.js';
-import { ConsumerLoop } from './event-consumer.js';
-import { publishEvent } from './event-publish.js';
-import type { Identity } from './identity.js';
-import type { Logger } from './log.js';
-import { NatsLink } from './nats.js';
-import type { KitContext } from './service.js';
-import type { SpanContext, Telemetry } from './telemetry.js';
+import type { Event } from "@uait/gen/uait/event/v1/event.js";
+import type { KitConfig } from "./config.js";
+import { ConsumerLoop } from "./event-consumer.js";
+import { publishEvent } from "./event-publish.js";
+import type { Identity } from "./identity.js";
+import type { Logger } from "./log.js";
+import { NatsLink } from "./nats.js";
+import type { KitContext } from "./service.js";
+import type { SpanContext, Telemetry } from "./telemetry.js";
 
 /** What happened: one case of `uait.event.v1.Event.payload`. */
-export type EventPayload = NonNullable<Event['payload']>;
+export type EventPayload = NonNullable<Event["payload"]>;
 
 export interface PublishOptions {
   /** The producing service's area, such as `echo`. */
@@ -18,7 +18,7 @@ export interface PublishOptions {
   /** Makes a repeat of the request publish the same event. */
   readonly requestId?: string;
   /** The call that makes it happen: its tenant, deadline, cancellation and trace. */
-  readonly from: Pick<KitContext, 'identity' | 'deadlineMs' | 'signal' | 'span'>;
+  readonly from: Pick<KitContext, "identity" | "deadlineMs" | "signal" | "span">;
 }
 
 export interface PublishedEvent {
@@ -46,7 +46,7 @@ export type EventHandler = (event: Event, context: EventContext) => Promise<void
 /** The event log as a service sees it. */
 export interface Events {
   /** `off` when UAIT_NATS_URL is. */
-  readonly state: 'up' | 'down' | 'off';
+  readonly state: "up" | "down" | "off";
   onChange(listener: () => void): void;
   /** Returns when JetStream has stored the event. @throws StatusError UNAVAILABLE when it has not by the deadline. */
   publish(options: PublishOptions): Promise<PublishedEvent>;
@@ -63,8 +63,8 @@ export function openEvents(options: { readonly config: KitConfig; readonly telem
   const consumers: ConsumerLoop[] = [];
   return {
     get state() {
-      if (link === undefined) return 'off';
-      return link.up ? 'up' : 'down';
+      if (link === undefined) return "off";
+      return link.up ? "up" : "down";
     },
     onChange: (listener) => link?.onChange(listener),
     publish: (publish) => publishEvent({ ...publish, link, config, telemetry }),

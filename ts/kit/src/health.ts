@@ -1,7 +1,7 @@
-import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
+import { HealthDefinition, HealthServiceImpl, HealthState } from "nice-grpc-server-health";
 
 /** Name under which health tells of the event log. */
-export const EVENTS_HEALTH = 'events';
+export const EVENTS_HEALTH = "events";
 
 /** State of `grpc.health.v1` for a process: the empty name, each gRPC service, and `events`. */
 export class Health {
@@ -12,29 +12,29 @@ export class Health {
   #draining = false;
 
   constructor(services: readonly string[]) {
-    this.#names = ['', ...services];
+    this.#names = ["", ...services];
     this.#state.setMaxListeners(0);
     // Unhealthy until the server listens.
-    for (const name of this.#names) this.#state.setStatus('unhealthy', name);
-    this.#state.setStatus('unhealthy', EVENTS_HEALTH);
+    for (const name of this.#names) this.#state.setStatus("unhealthy", name);
+    this.#state.setStatus("unhealthy", EVENTS_HEALTH);
   }
 
   get serving(): boolean {
-    return this.#state.getStatus('') === 'healthy';
+    return this.#state.getStatus("") === "healthy";
   }
 
   setServing(): void {
     if (this.#draining) return;
-    for (const name of this.#names) this.#state.setStatus('healthy', name);
+    for (const name of this.#names) this.#state.setStatus("healthy", name);
   }
 
   setEvents(up: boolean): void {
-    this.#state.setStatus(up && !this.#draining ? 'healthy' : 'unhealthy', EVENTS_HEALTH);
+    this.#state.setStatus(up && !this.#draining ? "healthy" : "unhealthy", EVENTS_HEALTH);
   }
 
   setDraining(): void {
     this.#draining = true;
-    for (const name of [...this.#names, EVENTS_HEALTH]) this.#state.setStatus('unhealthy', name);
+    for (const name of [...this.#names, EVENTS_HEALTH]) this.#state.setStatus("unhealthy", name);
   }
 
   /** Ends every Watch, which no caller would, so that the server can close. */

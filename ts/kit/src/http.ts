@@ -1,6 +1,6 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { StartError } from './config.js';
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { StartError } from "./start-error.js";
 
 /** Answers one path of the HTTP port. */
 export type HttpRoute = () => Promise<{ readonly type: string; readonly body: string }>;
@@ -19,14 +19,14 @@ export async function listenHttp(options: {
 }): Promise<HttpServer> {
   const { host, port, routes } = options;
   const server = createServer((request, response) => {
-    const route = routes[new URL(request.url ?? '/', 'http://localhost').pathname];
-    if (request.method !== 'GET' || route === undefined) {
-      response.writeHead(route === undefined ? 404 : 405, { 'content-type': 'text/plain' }).end();
+    const route = routes[new URL(request.url ?? "/", "http://localhost").pathname];
+    if (request.method !== "GET" || route === undefined) {
+      response.writeHead(route === undefined ? 404 : 405, { "content-type": "text/plain" }).end();
       return;
     }
     route().then(
-      ({ type, body }) => response.writeHead(200, { 'content-type': type }).end(body),
-      () => response.writeHead(500, { 'content-type': 'text/plain' }).end(),
+      ({ type, body }) => response.writeHead(200, { "content-type": type }).end(body),
+      () => response.writeHead(500, { "content-type": "text/plain" }).end(),
     );
   });
   await listen(server, host, port);
@@ -42,8 +42,8 @@ export async function listenHttp(options: {
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? StartError.portInUse('UAIT_HTTP_PORT', host, port) : error);
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(error.code === "EADDRINUSE" ? StartError.portInUse("UAIT_HTTP_PORT", host, port) : error);
     });
     server.listen(port, host, () => resolve());
   });

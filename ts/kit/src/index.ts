@@ -5,15 +5,14 @@ export {
   type KitConfig,
   loadConfig,
   readVariable,
-  StartError,
-  textVariable,
   type TlsConfig,
+  textVariable,
   type Variable,
   wordVariable,
-} from './config.js';
-export { dial, type Mesh, type MeshCallOptions, type MeshClient } from './dial.js';
-export { durationToMillis, millisToDuration } from './duration.js';
-export { RecentIds } from './event-consumer.js';
+} from "./config.js";
+export { dial, type Mesh, type MeshCallOptions, type MeshClient } from "./dial.js";
+export { durationToMillis, millisToDuration } from "./duration.js";
+export { RecentIds } from "./event-consumer.js";
 export {
   type EventContext,
   type EventHandler,
@@ -22,12 +21,12 @@ export {
   openEvents,
   type PublishedEvent,
   type PublishOptions,
-} from './events.js';
-export type { Identity } from './identity.js';
-export { Logger, type LogFields } from './log.js';
-export { run } from './run.js';
-export { type RunningServer, type ServeOptions, serve } from './serve.js';
-export { type BoundService, type KitContext, type ServerCallContext, service } from './service.js';
+} from "./events.js";
+export type { Identity } from "./identity.js";
+export { type LogFields, Logger } from "./log.js";
+export { type RunningServer, type ServeOptions, serve } from "./serve.js";
+export { type BoundService, type KitContext, type ServerCallContext, service } from "./service.js";
+export { StartError } from "./start-error.js";
 export {
   cancelled,
   deadlineExceeded,
@@ -38,6 +37,6 @@ export {
   type ReasonName,
   Status,
   StatusError,
-} from './status.js';
-export { startTelemetry, type Telemetry } from './telemetry.js';
-export { fieldInvalid } from './validate.js';
+} from "./status.js";
+export { startTelemetry, type Telemetry } from "./telemetry.js";
+export { fieldInvalid } from "./validate.js";

@@ -2,16 +2,16 @@ import {
   Metadata,
   type Responder,
   ServerInterceptingCall,
-  type ServerInterceptor,
   type ServerInterceptingCallInterface,
-} from '@grpc/grpc-js';
-import { mirrorCompression } from './compression.js';
-import { type CallEnvironment, type MethodEntry, ServerCall } from './server-call.js';
-import { Status } from './status.js';
+  type ServerInterceptor,
+} from "@grpc/grpc-js";
+import { mirrorCompression } from "./compression.js";
+import { type CallEnvironment, type MethodEntry, ServerCall } from "./server-call.js";
+import { Status } from "./status.js";
 
 // nice-grpc builds its context from metadata alone, so a call finds its way from the transport to the middleware by a
 // number in this key, which the interceptor overwrites whatever a caller sent.
-export const CALL_KEY = 'x-uait-kit-call';
+export const CALL_KEY = "x-uait-kit-call";
 
 /** The calls that have been admitted and whose handlers have not ended, by their number. */
 export class CallTable {
@@ -26,7 +26,8 @@ export class CallTable {
 
   take(key: string | undefined): ServerCall {
     const call = key === undefined ? undefined : this.#calls.get(key);
-    if (key === undefined || call === undefined) throw new Error('a call reached the middleware but not the interceptor');
+    if (key === undefined || call === undefined)
+      throw new Error("a call reached the middleware but not the interceptor");
     this.#calls.delete(key);
     return call;
   }
@@ -91,13 +92,13 @@ function compressingResponder(base: ServerInterceptingCallInterface, maxMessageB
   if (compress === undefined) return {};
   return {
     sendMetadata(metadata, next) {
-      metadata.set('grpc-encoding', 'gzip');
+      metadata.set("grpc-encoding", "gzip");
       next(metadata);
     },
     sendMessage(message, next) {
       compress(message).then(next, (error: unknown) => {
         const code = error instanceof RangeError ? Status.RESOURCE_EXHAUSTED : Status.INTERNAL;
-        base.sendStatus({ code, details: 'the response cannot be encoded', metadata: null });
+        base.sendStatus({ code, details: "the response cannot be encoded", metadata: null });
       });
     },
   };

@@ -1,14 +1,14 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay } from "node:timers/promises";
 import {
   BalancerServiceDefinition,
   type RegisterEndpointRequest,
   type RegisterEndpointResponse,
-} from '@uait/gen/uait/intelligent_load_balancer/v1/intelligent_load_balancer.js';
-import type { KitConfig } from './config.js';
-import type { Mesh, MeshClient } from './dial.js';
-import { durationToMillis } from './duration.js';
-import type { LoadMeter } from './load.js';
-import { describeError, type Logger } from './log.js';
+} from "@uait/gen/uait/intelligent_load_balancer/v1/intelligent_load_balancer.js";
+import type { KitConfig } from "./config.js";
+import type { Mesh, MeshClient } from "./dial.js";
+import { durationToMillis } from "./duration.js";
+import type { LoadMeter } from "./load.js";
+import { describeError, type Logger } from "./log.js";
 
 const FIRST_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 5000;
@@ -17,7 +17,7 @@ const ASSUMED_TTL_MS = 3000;
 const WITHDRAWAL_LIMIT_MS = 1000;
 
 interface LeaseOptions {
-  readonly config: Pick<KitConfig, 'service' | 'instance' | 'host' | 'zone'>;
+  readonly config: Pick<KitConfig, "service" | "instance" | "host" | "zone">;
   /** The port on which it takes gRPC. */
   readonly port: number;
   readonly mesh: Mesh;
@@ -55,13 +55,13 @@ export class Lease {
     while (!signal.aborted) {
       try {
         for await (const response of this.#client.registerEndpoint(this.#messages(), { signal: this.#cut.signal })) {
-          if (backoffMs !== FIRST_BACKOFF_MS) log.info('the lease is held');
+          if (backoffMs !== FIRST_BACKOFF_MS) log.info("the lease is held");
           backoffMs = FIRST_BACKOFF_MS;
           this.#renewAfter(response);
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (backoffMs === FIRST_BACKOFF_MS) log.warn('no lease: the balancer is away', { error: describeError(error) });
+        if (backoffMs === FIRST_BACKOFF_MS) log.warn("no lease: the balancer is away", { error: describeError(error) });
       }
       await delay(backoffMs, undefined, { signal }).catch(() => undefined);
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
@@ -76,11 +76,11 @@ export class Lease {
   async *#messages(): AsyncGenerator<RegisterEndpointRequest> {
     const { config, load, port } = this.#options;
     const { service, instance, host, zone } = config;
-    yield { action: { $case: 'register', value: { service, instance, host, port, zone } } };
+    yield { action: { $case: "register", value: { service, instance, host, port, zone } } };
     for (;;) {
       await delay(this.#ttlMs / 3, undefined, { signal: this.#withdraw.signal, ref: false }).catch(() => undefined);
       if (this.#withdraw.signal.aborted) return;
-      yield { action: { $case: 'renew', value: { ...load.utilisation } } };
+      yield { action: { $case: "renew", value: { ...load.utilisation } } };
     }
   }
 }

@@ -1,5 +1,5 @@
-import { availableParallelism, totalmem } from 'node:os';
-import { Status } from './status.js';
+import { availableParallelism, totalmem } from "node:os";
+import { Status } from "./status.js";
 
 /** How busy this process is, in the terms of the ORCA load report. */
 export interface Utilisation {
@@ -16,7 +16,7 @@ export interface Utilisation {
 }
 
 /** Trailer of the ORCA per-call report, in its text form. */
-export const LOAD_KEY = 'endpoint-load-metrics';
+export const LOAD_KEY = "endpoint-load-metrics";
 
 const SERVER_FAULTS: ReadonlySet<Status> = new Set<Status>([
   Status.UNKNOWN,
@@ -56,7 +56,7 @@ export class LoadMeter {
   #lastMs: number;
   #lastCpuMicros: number;
   #utilisation: Utilisation = { cpu: 0, memory: 0, application: 0, rps: 0, eps: 0 };
-  #report = '';
+  #report = "";
   readonly #maxInflight: number;
   readonly #source: LoadSource;
   #timer: NodeJS.Timeout | undefined;
@@ -120,7 +120,7 @@ function formatReport({ cpu, memory, application, rps, eps }: Utilisation): stri
     `application_utilization=${application.toFixed(4)}`,
     `rps_fractional=${rps.toFixed(2)}`,
     `eps=${eps.toFixed(2)}`,
-  ].join(', ');
+  ].join(", ");
 }
 
 function clampToOne(value: number): number {

@@ -1,5 +1,13 @@
-import type { KitConfig, LogLevel } from './config.js';
-import { LOG_LEVELS } from './config.js';
+/** Log levels, least important first. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Who logs, and from which level on. */
+export interface LogConfig {
+  readonly service: string;
+  readonly instance: string;
+  readonly logLevel: LogLevel;
+}
 
 /** Values that a log line may carry beside its text. */
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -19,10 +27,7 @@ export class Logger {
     this.#sink = sink;
   }
 
-  static create(
-    config: Pick<KitConfig, 'service' | 'instance' | 'logLevel'>,
-    sink: LogSink = (line) => process.stdout.write(line),
-  ): Logger {
+  static create(config: LogConfig, sink: LogSink = (line) => process.stdout.write(line)): Logger {
     const bound = encodeFields({ service: config.service, instance: config.instance });
     return new Logger(LOG_LEVELS.indexOf(config.logLevel), bound, sink);
   }
@@ -33,25 +38,25 @@ export class Logger {
   }
 
   debug(msg: string, fields?: LogFields): void {
-    this.#write('debug', msg, fields);
+    this.#write("debug", msg, fields);
   }
 
   info(msg: string, fields?: LogFields): void {
-    this.#write('info', msg, fields);
+    this.#write("info", msg, fields);
   }
 
   warn(msg: string, fields?: LogFields): void {
-    this.#write('warn', msg, fields);
+    this.#write("warn", msg, fields);
   }
 
   error(msg: string, fields?: LogFields): void {
-    this.#write('error', msg, fields);
+    this.#write("error", msg, fields);
   }
 
   #write(level: LogLevel, msg: string, fields: LogFields | undefined): void {
     if (LOG_LEVELS.indexOf(level) < this.#threshold) return;
     const time = new Date().toISOString();
-    const own = fields === undefined ? '' : encodeFields(fields);
+    const own = fields === undefined ? "" : encodeFields(fields);
     this.#sink(`{"time":"${time}","level":"${level}","msg":${JSON.stringify(msg)}${this.#bound}${own}}\n`);
   }
 }
@@ -64,7 +69,7 @@ export function describeError(error: unknown): string {
 }
 
 function encodeFields(fields: LogFields): string {
-  let text = '';
+  let text = "";
   for (const [key, value] of Object.entries(fields)) {
     const encoded = encodeValue(value);
     if (encoded !== undefined) text += `,${JSON.stringify(key)}:${encoded}`;
@@ -74,7 +79,7 @@ function encodeFields(fields: LogFields): string {
 
 function encodeValue(value: unknown): string | undefined {
   if (value instanceof Error) return JSON.stringify(describeError(value));
-  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === "bigint") return value.toString();
   try {
     return JSON.stringify(value);
   } catch {

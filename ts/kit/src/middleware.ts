@@ -1,12 +1,12 @@
-import type { CallContext, Metadata } from 'nice-grpc';
-import { ServerError, type ServerMiddleware } from 'nice-grpc-common';
-import type { Identity } from './identity.js';
-import { CALL_KEY, type CallTable } from './interceptor.js';
-import { describeError, type Logger } from './log.js';
-import type { ServerCall } from './server-call.js';
-import { type ServerCallContext, validated } from './service.js';
-import { cancelled, type ErrorMap, Status, toStatusError } from './status.js';
-import type { SpanContext } from './telemetry.js';
+import type { CallContext, Metadata } from "nice-grpc";
+import { ServerError, type ServerMiddleware } from "nice-grpc-common";
+import type { Identity } from "./identity.js";
+import { CALL_KEY, type CallTable } from "./interceptor.js";
+import { describeError, type Logger } from "./log.js";
+import type { ServerCall } from "./server-call.js";
+import { type ServerCallContext, validated } from "./service.js";
+import { cancelled, type ErrorMap, Status, toStatusError } from "./status.js";
+import type { SpanContext } from "./telemetry.js";
 
 /** The inner layers of the server: validation, the handler's context, and the error map. */
 export function createMiddleware(calls: CallTable, errors: ErrorMap | undefined): ServerMiddleware<ServerCallContext> {
@@ -16,7 +16,9 @@ export function createMiddleware(calls: CallTable, errors: ErrorMap | undefined)
     let finished = false;
     let code: Status = Status.OK;
     try {
-      const request = call.requestStream ? validatedStream(call.request, serverCall, base.signal) : validated(call.request);
+      const request = call.requestStream
+        ? validatedStream(call.request, serverCall, base.signal)
+        : validated(call.request);
       if (call.responseStream) {
         yield* call.next(request, context);
         finished = true;
@@ -29,7 +31,7 @@ export function createMiddleware(calls: CallTable, errors: ErrorMap | undefined)
       finished = true;
       const status = serverCall.interruption ?? toStatusError(error, errors);
       if (status.code === Status.INTERNAL && status.cause !== undefined) {
-        context.log.error('the handler failed', { error: describeError(status.cause) });
+        context.log.error("the handler failed", { error: describeError(status.cause) });
       }
       serverCall.failure = status;
       code = status.code;

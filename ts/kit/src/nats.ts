@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
-import { describeError, type Logger } from './log.js';
+import { setTimeout as delay } from "node:timers/promises";
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { describeError, type Logger } from "./log.js";
 
 const CONNECT_TIMEOUT_MS = 2000;
 const RECONNECT_WAIT_MS = 200;
@@ -63,18 +63,18 @@ export class NatsLink {
     return new Promise((resolve) => {
       const done = () => {
         this.#waiters.delete(done);
-        signal.removeEventListener('abort', done);
+        signal.removeEventListener("abort", done);
         resolve();
       };
       this.#waiters.add(done);
-      signal.addEventListener('abort', done);
+      signal.addEventListener("abort", done);
     });
   }
 
   async #connect(): Promise<void> {
     const [{ connect }, { jetstream, jetstreamManager }] = await Promise.all([
-      import('@nats-io/transport-node'),
-      import('@nats-io/jetstream'),
+      import("@nats-io/transport-node"),
+      import("@nats-io/jetstream"),
     ]);
     let complained = false;
     while (!this.#stop.signal.aborted) {
@@ -96,7 +96,7 @@ export class NatsLink {
         this.#set(true);
         await this.#watch(connection);
       } catch (error) {
-        if (!complained) this.#log.warn('nats is away', { url: this.#url, error: describeError(error) });
+        if (!complained) this.#log.warn("nats is away", { url: this.#url, error: describeError(error) });
         complained = true;
         await delay(RECONNECT_WAIT_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
       }
@@ -106,8 +106,8 @@ export class NatsLink {
   // The client reconnects by itself and for ever; this ends when the connection has been closed for good.
   async #watch(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
-      if (status.type === 'disconnect') this.#set(false);
-      else if (status.type === 'reconnect') this.#set(true);
+      if (status.type === "disconnect") this.#set(false);
+      else if (status.type === "reconnect") this.#set(true);
     }
     this.#set(false);
   }
@@ -115,7 +115,7 @@ export class NatsLink {
   #set(up: boolean): void {
     if (this.#up === up) return;
     this.#up = up;
-    this.#log.info(up ? 'nats is up' : 'nats is down', { url: this.#url });
+    this.#log.info(up ? "nats is up" : "nats is down", { url: this.#url });
     for (const listener of this.#listeners) listener(up);
     for (const done of [...this.#waiters]) done();
   }

@@ -1,6 +1,6 @@
-import { create, type DescFile, type DescService, toBinary } from '@bufbuild/protobuf';
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import type { CallContext, MethodDefinition } from 'nice-grpc';
+import { create, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import type { CallContext, MethodDefinition } from "nice-grpc";
 
 type BytesMethod = MethodDefinition<Uint8Array, Uint8Array, Uint8Array, Uint8Array, true, true>;
 type Reflect = (requests: AsyncIterable<Uint8Array>, context: CallContext) => AsyncGenerator<Uint8Array>;
@@ -8,7 +8,7 @@ type Reflect = (requests: AsyncIterable<Uint8Array>, context: CallContext) => As
 const identity = (bytes: Uint8Array) => bytes;
 
 /** `grpc.reflection.<version>.ServerReflection`; v1 and v1alpha have the same messages. */
-export function reflectionDefinition(version: 'v1' | 'v1alpha'): { readonly serverReflectionInfo: BytesMethod } {
+export function reflectionDefinition(version: "v1" | "v1alpha"): { readonly serverReflectionInfo: BytesMethod } {
   return {
     serverReflectionInfo: {
       path: `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
@@ -24,7 +24,7 @@ export function reflectionDefinition(version: 'v1' | 'v1alpha'): { readonly serv
 }
 
 /** Names under which reflection itself is listed. */
-export const REFLECTION_SERVICES = ['grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'];
+export const REFLECTION_SERVICES = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /**
  * Tells of `services`, from the descriptors that protobuf-es carries. The library that answers, and google-protobuf
@@ -47,7 +47,7 @@ export function createReflection(
 }
 
 async function load(services: readonly DescService[], names: readonly string[]) {
-  const { ServerReflection, ServerReflectionService } = await import('nice-grpc-server-reflection');
+  const { ServerReflection, ServerReflectionService } = await import("nice-grpc-server-reflection");
   const file = [...collectFiles(services)].map((each) => each.proto);
   const descriptorSet = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file }));
   return {

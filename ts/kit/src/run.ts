@@ -1,9 +1,11 @@
-import { StartError } from './config.js';
-import { describeError } from './log.js';
-import type { RunningServer } from './serve.js';
+import "./heap.js";
+import { describeError } from "./log.js";
+import type { RunningServer } from "./serve.js";
+import { StartError } from "./start-error.js";
 
 /**
- * Runs a service's main: starts it, drains it on SIGTERM or SIGINT and exits 0. A refusal to start is one line on
+ * Runs a service's main: starts it, drains it on SIGTERM or SIGINT and exits 0. `start` imports the service, so that the
+ * heap is held before its modules are loaded. A refusal to start is one line on
  * stderr and its own exit code; a second signal exits at once with 1.
  */
 export async function run(start: () => Promise<RunningServer>): Promise<void> {
@@ -14,8 +16,8 @@ export async function run(start: () => Promise<RunningServer>): Promise<void> {
       if (signals > 1) process.exit(1);
       resolve();
     };
-    process.on('SIGTERM', onSignal);
-    process.on('SIGINT', onSignal);
+    process.on("SIGTERM", onSignal);
+    process.on("SIGINT", onSignal);
   });
   try {
     const server = await start();

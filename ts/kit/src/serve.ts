@@ -1,19 +1,21 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { ServerCredentials } from '@grpc/grpc-js';
-import { createServer, type Server } from 'nice-grpc';
-import { hostPort, type KitConfig, StartError } from './config.js';
-import type { Mesh } from './dial.js';
-import type { Events } from './events.js';
-import { Health } from './health.js';
-import { type HttpServer, listenHttp } from './http.js';
-import { CallTable, createInterceptor } from './interceptor.js';
-import { Lease } from './lease.js';
-import { LoadMeter } from './load.js';
-import { createMiddleware } from './middleware.js';
-import { createReflection, REFLECTION_SERVICES, reflectionDefinition } from './reflection.js';
-import type { MethodEntry } from './server-call.js';
-import type { BoundService } from './service.js';
-import type { Telemetry } from './telemetry.js';
+import { setTimeout as delay } from "node:timers/promises";
+import { ServerCredentials } from "@grpc/grpc-js";
+import { createServer, type Server } from "nice-grpc";
+import type { KitConfig } from "./config.js";
+import type { Mesh } from "./dial.js";
+import type { Events } from "./events.js";
+import { Health } from "./health.js";
+import { growHeapUnderLoad } from "./heap.js";
+import { type HttpServer, listenHttp } from "./http.js";
+import { CallTable, createInterceptor } from "./interceptor.js";
+import { Lease } from "./lease.js";
+import { LoadMeter } from "./load.js";
+import { createMiddleware } from "./middleware.js";
+import { createReflection, REFLECTION_SERVICES, reflectionDefinition } from "./reflection.js";
+import type { MethodEntry } from "./server-call.js";
+import type { BoundService } from "./service.js";
+import { hostPort, StartError } from "./start-error.js";
+import type { Telemetry } from "./telemetry.js";
 
 export interface ServeOptions {
   readonly config: KitConfig;
@@ -51,14 +53,15 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     throw error;
   }
   load.start();
-  events.onChange(() => health.setEvents(events.state === 'up'));
-  health.setEvents(events.state === 'up');
+  events.onChange(() => health.setEvents(events.state === "up"));
+  health.setEvents(events.state === "up");
   health.setServing();
   const { log } = telemetry;
   const lease = config.lease ? new Lease({ config, port, mesh: options.mesh, load, log }) : undefined;
   const address = hostPort(config.host, port);
   const httpAddress = hostPort(config.host, http.port);
-  log.info('serving', { grpc: address, http: httpAddress, pid: process.pid });
+  growHeapUnderLoad(load);
+  log.info("serving", { grpc: address, http: httpAddress, pid: process.pid });
   let drained: Promise<void> | undefined;
   return {
     address,
@@ -79,22 +82,29 @@ function assemble({ config, telemetry, services }: ServeOptions, load: LoadMeter
     maxMessageBytes: config.maxMessageBytes,
   };
   const server = createServer({
-    'grpc.max_receive_message_length': config.maxMessageBytes,
-    'grpc.max_send_message_length': config.maxMessageBytes,
-    'grpc.max_concurrent_streams': config.maxStreams,
-    'grpc.keepalive_time_ms': KEEPALIVE_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-    'grpc.enable_channelz': 0,
+    "grpc.max_receive_message_length": config.maxMessageBytes,
+    "grpc.max_send_message_length": config.maxMessageBytes,
+    "grpc.max_concurrent_streams": config.maxStreams,
+    "grpc.keepalive_time_ms": KEEPALIVE_MS,
+    "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+    "grpc.enable_channelz": 0,
     interceptors: [createInterceptor(methodTable(services), environment, calls)],
   });
   for (const { definition, implementation, errors } of services) {
     server.with(createMiddleware(calls, errors)).add(definition, implementation);
   }
   server.add(Health.definition, health.implementation());
-  const names = [...services.map(({ descriptor }) => descriptor.typeName), Health.definition.fullName, ...REFLECTION_SERVICES];
-  const reflection = createReflection(services.map(({ descriptor }) => descriptor), names);
-  server.add(reflectionDefinition('v1'), reflection);
-  server.add(reflectionDefinition('v1alpha'), reflection);
+  const names = [
+    ...services.map(({ descriptor }) => descriptor.typeName),
+    Health.definition.fullName,
+    ...REFLECTION_SERVICES,
+  ];
+  const reflection = createReflection(
+    services.map(({ descriptor }) => descriptor),
+    names,
+  );
+  server.add(reflectionDefinition("v1"), reflection);
+  server.add(reflectionDefinition("v1alpha"), reflection);
   return server;
 }
 
@@ -108,7 +118,7 @@ function methodTable(services: readonly BoundService[]): Map<string, MethodEntry
         service: descriptor.typeName,
         method: name,
         spanName,
-        attributes: { 'rpc.system': 'grpc', 'rpc.service': descriptor.typeName, 'rpc.method': name },
+        attributes: { "rpc.system": "grpc", "rpc.service": descriptor.typeName, "rpc.method": name },
         tenantless,
       });
     }
@@ -125,7 +135,7 @@ async function listenGrpc(server: Server, config: KitConfig): Promise<number> {
   try {
     return await server.listen(hostPort(config.host, config.port), credentials);
   } catch (error) {
-    if (String(error).includes('EADDRINUSE')) throw StartError.portInUse('UAIT_PORT', config.host, config.port);
+    if (String(error).includes("EADDRINUSE")) throw StartError.portInUse("UAIT_PORT", config.host, config.port);
     throw error;
   }
 }
@@ -133,14 +143,14 @@ async function listenGrpc(server: Server, config: KitConfig): Promise<number> {
 function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health: Health) {
   const { metrics } = telemetry;
   return {
-    '/metrics': async () => {
+    "/metrics": async () => {
       metrics.inFlight.set(load.inFlight);
       return { type: metrics.registry.contentType, body: await metrics.registry.metrics() };
     },
-    '/healthz': async () => ({
-      type: 'application/json',
+    "/healthz": async () => ({
+      type: "application/json",
       body: JSON.stringify({
-        status: health.serving ? 'SERVING' : 'NOT_SERVING',
+        status: health.serving ? "SERVING" : "NOT_SERVING",
         checks: { nats: events.state },
       }),
     }),
@@ -157,12 +167,12 @@ interface DrainOptions extends ServeOptions {
 
 async function drain(options: DrainOptions): Promise<void> {
   const { config, server, http, health, lease, load, mesh, events, telemetry } = options;
-  telemetry.log.info('draining', { in_flight: load.inFlight });
+  telemetry.log.info("draining", { in_flight: load.inFlight });
   health.setDraining();
   await Promise.all([lease?.withdraw(), delay(config.drainDelayMs)]);
   health.endWatches();
   const timer = setTimeout(() => {
-    telemetry.log.warn('calls are cut off: the drain timeout passed', { in_flight: load.inFlight });
+    telemetry.log.warn("calls are cut off: the drain timeout passed", { in_flight: load.inFlight });
     server.forceShutdown();
   }, config.drainTimeoutMs);
   await server.shutdown();
@@ -171,6 +181,6 @@ async function drain(options: DrainOptions): Promise<void> {
   mesh.close();
   await http.close();
   load.stop();
-  telemetry.log.info('stopped');
+  telemetry.log.info("stopped");
   await telemetry.shutdown();
 }

@@ -1,12 +1,12 @@
-import type { Metadata, ServerInterceptingCallInterface } from '@grpc/grpc-js';
-import type { Attributes } from '@opentelemetry/api';
-import { type Identity, NO_IDENTITY, readIdentity, tenantMissing } from './identity.js';
-import { LOAD_KEY, type LoadMeter } from './load.js';
-import type { Logger } from './log.js';
-import { cancelled, deadlineExceeded, STATUS_DETAILS_KEY, Status, StatusError } from './status.js';
-import { endSpan, readTraceParent, type Span, SpanKind, type Telemetry } from './telemetry.js';
+import type { Metadata, ServerInterceptingCallInterface } from "@grpc/grpc-js";
+import type { Attributes } from "@opentelemetry/api";
+import { type Identity, NO_IDENTITY, readIdentity, tenantMissing } from "./identity.js";
+import { LOAD_KEY, type LoadMeter } from "./load.js";
+import type { Logger } from "./log.js";
+import { cancelled, deadlineExceeded, STATUS_DETAILS_KEY, Status, StatusError } from "./status.js";
+import { endSpan, readTraceParent, type Span, SpanKind, type Telemetry } from "./telemetry.js";
 
-type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
+type PartialStatus = Parameters<ServerInterceptingCallInterface["sendStatus"]>[0];
 
 /** What is known of a method before any call of it. */
 export interface MethodEntry {
@@ -59,9 +59,9 @@ export class ServerCall {
     const { load, maxInflight, telemetry } = this.#environment;
     const get = (key: string) => {
       const value = metadata.get(key)[0];
-      return typeof value === 'string' ? value : undefined;
+      return typeof value === "string" ? value : undefined;
     };
-    const parent = readTraceParent(get('traceparent'), get('tracestate'));
+    const parent = readTraceParent(get("traceparent"), get("tracestate"));
     this.span = telemetry.startSpan(this.entry.spanName, SpanKind.SERVER, this.entry.attributes, parent);
     this.#admitted = true;
     const overloaded = load.inFlight >= maxInflight;
@@ -70,7 +70,7 @@ export class ServerCall {
     const identity = readIdentity(get);
     if (identity !== undefined) {
       this.identity = identity;
-      this.span.setAttribute('uait.tenant', identity.tenant);
+      this.span.setAttribute("uait.tenant", identity.tenant);
     } else if (!this.entry.tenantless) {
       return tenantMissing();
     }
@@ -136,17 +136,17 @@ export class ServerCall {
         const limit = this.#environment.maxMessageBytes;
         return StatusError.of({
           code,
-          reason: 'MESSAGE_TOO_LARGE',
+          reason: "MESSAGE_TOO_LARGE",
           message: `a message is larger than ${limit} bytes`,
           metadata: { limit_bytes: String(limit) },
         });
       }
       case Status.UNIMPLEMENTED:
-        return StatusError.of({ code, reason: 'NOT_IMPLEMENTED', message: details, metadata: { what: details } });
+        return StatusError.of({ code, reason: "NOT_IMPLEMENTED", message: details, metadata: { what: details } });
       case Status.CANCELLED:
         return cancelled();
       default:
-        return StatusError.of({ code: Status.INTERNAL, reason: 'INTERNAL', message: details });
+        return StatusError.of({ code: Status.INTERNAL, reason: "INTERNAL", message: details });
     }
   }
 }
@@ -154,7 +154,7 @@ export class ServerCall {
 function overload(limit: number): StatusError {
   return StatusError.of({
     code: Status.RESOURCE_EXHAUSTED,
-    reason: 'OVERLOADED',
+    reason: "OVERLOADED",
     message: `${limit} calls are in flight already`,
     metadata: { limit: String(limit) },
     retryAfterMs: OVERLOAD_RETRY_MS,

@@ -1,4 +1,4 @@
-import type { DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
+import type { DescMessage, DescMethod, DescService } from "@bufbuild/protobuf";
 import type {
   CallContext,
   CompatServiceDefinition,
@@ -6,13 +6,12 @@ import type {
   ServiceDefinition,
   ServiceImplementation,
   TsProtoServiceDefinition,
-} from 'nice-grpc';
-import type { Logger } from './log.js';
-import type { Identity } from './identity.js';
-import type { ErrorMap, StatusError } from './status.js';
-import type { SpanContext } from './telemetry.js';
-import type { Status } from './status.js';
-import { validateBytes } from './validate.js';
+} from "nice-grpc";
+import type { Identity } from "./identity.js";
+import type { Logger } from "./log.js";
+import type { ErrorMap, Status, StatusError } from "./status.js";
+import type { SpanContext } from "./telemetry.js";
+import { validateBytes } from "./validate.js";
 
 /** What the kit knows of a call, beside nice-grpc's own context. */
 export interface ServerCallContext {
@@ -67,13 +66,13 @@ export function service<Definition extends TsProtoServiceDefinition>(
   return {
     definition,
     descriptor: options.descriptor,
-    implementation: options.implementation as unknown as BoundService['implementation'],
+    implementation: options.implementation as unknown as BoundService["implementation"],
     errors: options.errors,
     tenantless: options.tenantless ?? false,
   };
 }
 
-type TsProtoMethod = TsProtoServiceDefinition['methods'][string];
+type TsProtoMethod = TsProtoServiceDefinition["methods"][string];
 
 function methodDefinition(
   serviceName: string,
@@ -90,7 +89,7 @@ function methodDefinition(
     requestSerialize: (value) => requestType.encode(value).finish(),
     responseDeserialize: responseType.decode,
     responseSerialize: (value) => responseType.encode(complete(value)).finish(),
-    options: method.options as { idempotencyLevel?: 'IDEMPOTENT' | 'NO_SIDE_EFFECTS' },
+    options: method.options as { idempotencyLevel?: "IDEMPOTENT" | "NO_SIDE_EFFECTS" },
   };
 }
 

@@ -1,12 +1,12 @@
-import { BadRequest, ErrorInfo, RetryInfo } from '@uait/gen/google/rpc/error_details.js';
-import { Status as RpcStatus } from '@uait/gen/google/rpc/status.js';
-import type { Reason } from '@uait/gen/uait/error/v1/error.js';
-import { Status } from 'nice-grpc-common';
-import { durationToMillis, millisToDuration } from './duration.js';
+import { BadRequest, ErrorInfo, RetryInfo } from "@uait/gen/google/rpc/error_details.js";
+import { Status as RpcStatus } from "@uait/gen/google/rpc/status.js";
+import type { Reason } from "@uait/gen/uait/error/v1/error.js";
+import { Status } from "nice-grpc-common";
+import { durationToMillis, millisToDuration } from "./duration.js";
 
 export { Status };
 
-type Stripped<Name> = Name extends `REASON_${infer Rest}` ? Exclude<Rest, 'UNSPECIFIED'> : never;
+type Stripped<Name> = Name extends `REASON_${infer Rest}` ? Exclude<Rest, "UNSPECIFIED"> : never;
 
 /** The names of `uait.error.v1.Reason` as they travel in `ErrorInfo.reason`. */
 export type ReasonName = Stripped<keyof typeof Reason>;
@@ -36,10 +36,10 @@ export interface StatusErrorOptions {
 }
 
 /** Domain of every `ErrorInfo` of the mesh. */
-export const ERROR_DOMAIN = 'uait.dev';
+export const ERROR_DOMAIN = "uait.dev";
 
 /** Trailer that carries the encoded `google.rpc.Status`. */
-export const STATUS_DETAILS_KEY = 'grpc-status-details-bin';
+export const STATUS_DETAILS_KEY = "grpc-status-details-bin";
 
 /** The error of every call, made here or received from another service. */
 export class StatusError extends Error {
@@ -53,12 +53,12 @@ export class StatusError extends Error {
   readonly #details: Uint8Array | undefined;
 
   private constructor(
-    options: Omit<StatusErrorOptions, 'reason'> & { readonly reason: string },
+    options: Omit<StatusErrorOptions, "reason"> & { readonly reason: string },
     remote: boolean,
     details?: Uint8Array,
   ) {
     super(options.message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = 'StatusError';
+    this.name = "StatusError";
     this.code = options.code;
     this.reason = options.reason;
     this.metadata = options.metadata ?? {};
@@ -75,15 +75,27 @@ export class StatusError extends Error {
   /** The error of a call to another service, with its details kept byte for byte. */
   static received(code: ErrorCode, message: string, details: Uint8Array | undefined, cause?: unknown): StatusError {
     const decoded = details === undefined ? {} : decodeDetails(details);
-    return new StatusError({ reason: '', ...decoded, code, message, cause }, true, details);
+    return new StatusError(
+      { reason: REASON_OF_BARE_CODE[code] ?? "", ...decoded, code, message, cause },
+      true,
+      details,
+    );
   }
 
-  /** `google.rpc.Status` for `grpc-status-details-bin`; empty when a remote service sent none. */
+  /** `google.rpc.Status` for `grpc-status-details-bin`; `undefined` when there is no reason to tell. */
   details(): Uint8Array | undefined {
-    if (this.remote) return this.#details;
-    return encodeDetails(this);
+    if (this.#details !== undefined) return this.#details;
+    return this.reason === "" ? undefined : encodeDetails(this);
   }
 }
+
+// What a status without details can mean when it comes from a proxy or from the connection itself.
+const REASON_OF_BARE_CODE: { readonly [Code in ErrorCode]?: ReasonName } = {
+  [Status.UNAVAILABLE]: "DEPENDENCY_UNAVAILABLE",
+  [Status.DEADLINE_EXCEEDED]: "DEADLINE_EXCEEDED",
+  [Status.CANCELLED]: "CANCELLED",
+  [Status.UNIMPLEMENTED]: "NOT_IMPLEMENTED",
+};
 
 /** Turns a service's own errors into StatusErrors; `undefined` for what it does not know. */
 export type ErrorMap = (error: unknown) => StatusError | undefined;
@@ -111,34 +123,34 @@ export function toStatusError(error: unknown, map?: ErrorMap): StatusError {
 
 /** INTERNAL, with the cause for the log only. */
 export function internalError(cause: unknown): StatusError {
-  return StatusError.of({ code: Status.INTERNAL, reason: 'INTERNAL', message: 'internal error', cause });
+  return StatusError.of({ code: Status.INTERNAL, reason: "INTERNAL", message: "internal error", cause });
 }
 
 export function deadlineExceeded(cause?: unknown): StatusError {
   return StatusError.of({
     code: Status.DEADLINE_EXCEEDED,
-    reason: 'DEADLINE_EXCEEDED',
-    message: 'the deadline passed',
+    reason: "DEADLINE_EXCEEDED",
+    message: "the deadline passed",
     cause,
   });
 }
 
 export function cancelled(cause?: unknown): StatusError {
-  return StatusError.of({ code: Status.CANCELLED, reason: 'CANCELLED', message: 'the caller went away', cause });
+  return StatusError.of({ code: Status.CANCELLED, reason: "CANCELLED", message: "the caller went away", cause });
 }
 
 /** UNAVAILABLE because a dependency cannot be reached. */
 export function dependencyUnavailable(dependency: string, cause?: unknown): StatusError {
   return StatusError.of({
     code: Status.UNAVAILABLE,
-    reason: 'DEPENDENCY_UNAVAILABLE',
+    reason: "DEPENDENCY_UNAVAILABLE",
     message: `${dependency} cannot be reached`,
     metadata: { dependency },
     cause,
   });
 }
 
-const TYPE_PREFIX = 'type.googleapis.com/google.rpc.';
+const TYPE_PREFIX = "type.googleapis.com/google.rpc.";
 
 function encodeDetails(error: StatusError): Uint8Array {
   const info = ErrorInfo.fromPartial({ reason: error.reason, domain: ERROR_DOMAIN, metadata: error.metadata });
@@ -167,16 +179,16 @@ function decodeDetails(bytes: Uint8Array): DecodedDetails {
   try {
     for (const { typeUrl, value } of RpcStatus.decode(bytes).details) {
       switch (typeUrl.slice(TYPE_PREFIX.length)) {
-        case 'ErrorInfo': {
+        case "ErrorInfo": {
           const info = ErrorInfo.decode(value);
           decoded.reason = info.reason;
           decoded.metadata = info.metadata;
           break;
         }
-        case 'BadRequest':
+        case "BadRequest":
           decoded.violations = BadRequest.decode(value).fieldViolations;
           break;
-        case 'RetryInfo': {
+        case "RetryInfo": {
           const { retryDelay } = RetryInfo.decode(value);
           if (retryDelay !== undefined) decoded.retryAfterMs = durationToMillis(retryDelay);
           break;

@@ -9,12 +9,12 @@ import {
   TraceFlags,
   type Tracer,
   trace,
-} from '@opentelemetry/api';
-import { parseTraceParent } from '@opentelemetry/core';
-import type { KitConfig } from './config.js';
-import { type LogSink, Logger } from './log.js';
-import { Metrics } from './metrics.js';
-import { Status } from './status.js';
+} from "@opentelemetry/api";
+import { parseTraceParent } from "@opentelemetry/core";
+import type { KitConfig } from "./config.js";
+import { Logger, type LogSink } from "./log.js";
+import { Metrics } from "./metrics.js";
+import { Status } from "./status.js";
 
 export { type Span, type SpanContext, SpanKind };
 
@@ -55,19 +55,19 @@ export async function startTelemetry(config: KitConfig, sink?: LogSink): Promise
 
 // With no provider registered the API's tracer passes the parent's context on and records nothing.
 function disabledSource(): SpanSource {
-  return { tracer: trace.getTracer('@uait/kit'), shutdown: () => Promise.resolve() };
+  return { tracer: trace.getTracer("@uait/kit"), shutdown: () => Promise.resolve() };
 }
 
 async function exportingSource(config: KitConfig): Promise<SpanSource> {
   const [sdk, resources, exporter] = await Promise.all([
-    import('@opentelemetry/sdk-trace-base'),
-    import('@opentelemetry/resources'),
-    import('@opentelemetry/exporter-trace-otlp-grpc'),
+    import("@opentelemetry/sdk-trace-base"),
+    import("@opentelemetry/resources"),
+    import("@opentelemetry/exporter-trace-otlp-grpc"),
   ]);
   const provider = new sdk.BasicTracerProvider({
     resource: resources.resourceFromAttributes({
-      'service.name': config.service,
-      'service.instance.id': config.instance,
+      "service.name": config.service,
+      "service.instance.id": config.instance,
     }),
     sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(config.samplerRatio) }),
     spanProcessors: [
@@ -75,7 +75,7 @@ async function exportingSource(config: KitConfig): Promise<SpanSource> {
     ],
   });
   return {
-    tracer: provider.getTracer('@uait/kit'),
+    tracer: provider.getTracer("@uait/kit"),
     // A collector that is away must not hold up the end of the process, nor fail it.
     shutdown: () => provider.shutdown().catch(() => undefined),
   };
@@ -83,11 +83,9 @@ async function exportingSource(config: KitConfig): Promise<SpanSource> {
 
 /** Ends a span with the status of its call. */
 export function endSpan(span: Span, code: Status, kind: SpanKind, message?: string): void {
-  span.setAttribute('rpc.grpc.status_code', code);
+  span.setAttribute("rpc.grpc.status_code", code);
   if (isSpanError(code, kind)) {
-    span.setStatus(
-      message === undefined ? { code: SpanStatusCode.ERROR } : { code: SpanStatusCode.ERROR, message },
-    );
+    span.setStatus(message === undefined ? { code: SpanStatusCode.ERROR } : { code: SpanStatusCode.ERROR, message });
   }
   span.end();
 }
@@ -112,14 +110,14 @@ export function readTraceParent(traceparent: string | undefined, tracestate?: st
   const parent = parseTraceParent(traceparent);
   if (parent === null) return undefined;
   parent.isRemote = true;
-  if (tracestate !== undefined && tracestate !== '') parent.traceState = createTraceState(tracestate);
+  if (tracestate !== undefined && tracestate !== "") parent.traceState = createTraceState(tracestate);
   return parent;
 }
 
 /** W3C `traceparent` of a span; empty when there is no trace. */
 export function formatTraceParent({ traceId, spanId, traceFlags }: SpanContext): string {
-  if (traceId === INVALID_TRACE_ID) return '';
-  return `00-${traceId}-${spanId}-${(traceFlags & TraceFlags.SAMPLED) === 0 ? '00' : '01'}`;
+  if (traceId === INVALID_TRACE_ID) return "";
+  return `00-${traceId}-${spanId}-${(traceFlags & TraceFlags.SAMPLED) === 0 ? "00" : "01"}`;
 }
 
-const INVALID_TRACE_ID = '0'.repeat(32);
+const INVALID_TRACE_ID = "0".repeat(32);

@@ -1,7 +1,7 @@
-import { type DescMessage, fromBinary } from '@bufbuild/protobuf';
-import { pathToString } from '@bufbuild/protobuf/reflect';
-import { createValidator } from '@bufbuild/protovalidate';
-import { type FieldViolation, Status, StatusError } from './status.js';
+import { type DescMessage, fromBinary } from "@bufbuild/protobuf";
+import { pathToString } from "@bufbuild/protobuf/reflect";
+import { createValidator } from "@bufbuild/protovalidate";
+import { type FieldViolation, Status, StatusError } from "./status.js";
 
 // Patterns come from our own contracts, which `buf lint` and a test keep to linear-time syntax, so V8's engine is safe
 // here; the library's RE2 in JavaScript takes several times the processor time for the same answers.
@@ -10,7 +10,7 @@ const validator = createValidator({
   regexMatch(pattern, against) {
     let regExp = patterns.get(pattern);
     if (regExp === undefined) {
-      regExp = new RegExp(pattern, 'u');
+      regExp = new RegExp(pattern, "u");
       patterns.set(pattern, regExp);
     }
     return regExp.test(against);
@@ -29,11 +29,11 @@ export function validateBytes(schema: DescMessage, bytes: Uint8Array): StatusErr
   } catch (error) {
     // Reached by invalid UTF-8, which ts-proto would replace, and by bytes that are no such message at all.
     const description = `must be an encoded ${schema.typeName} with valid UTF-8`;
-    return fieldInvalid([{ field: '', description, reason: 'encoding' }], error);
+    return fieldInvalid([{ field: "", description, reason: "encoding" }], error);
   }
   const result = validator.validate(schema, message);
-  if (result.kind === 'valid') return undefined;
-  if (result.kind === 'error') throw result.error;
+  if (result.kind === "valid") return undefined;
+  if (result.kind === "error") throw result.error;
   return fieldInvalid(
     result.violations.map((violation) => ({
       field: pathToString(violation.field),
@@ -46,11 +46,11 @@ export function validateBytes(schema: DescMessage, bytes: Uint8Array): StatusErr
 /** INVALID_ARGUMENT for broken rules, of a contract or of a service's own; at least one. */
 export function fieldInvalid(violations: readonly FieldViolation[], cause?: unknown): StatusError {
   const first = violations[0];
-  const place = first === undefined || first.field === '' ? '' : `${first.field}: `;
+  const place = first === undefined || first.field === "" ? "" : `${first.field}: `;
   return StatusError.of({
     code: Status.INVALID_ARGUMENT,
-    reason: 'FIELD_INVALID',
-    message: `invalid request: ${place}${first?.description ?? 'a rule is broken'}`,
+    reason: "FIELD_INVALID",
+    message: `invalid request: ${place}${first?.description ?? "a rule is broken"}`,
     violations,
     cause,
   });

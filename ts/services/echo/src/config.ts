@@ -1,9 +1,9 @@
-import { type Environment, type KitConfig, loadConfig as loadKitConfig } from '@uait/kit';
+import { type Environment, type KitConfig, loadConfig as loadKitConfig } from "@uait/kit";
 
 /** The environment of this service; it has no variables beside the kit's. */
 export type EchoConfig = KitConfig;
 
 /** Reads the whole environment. @throws StartError that names the variable and its range. */
 export function loadConfig(env: Environment): EchoConfig {
-  return loadKitConfig(env, { service: 'echo-ts', port: 8001 });
+  return loadKitConfig(env, { service: "echo-ts", port: 8001 });
 }

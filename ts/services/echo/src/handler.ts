@@ -1,11 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay } from "node:timers/promises";
 import {
   type Behaviour,
   EchoServiceDefinition,
   type EchoServiceImplementation,
   type Seen,
-} from '@uait/gen/uait/echo/v1/echo.js';
-import type { Event } from '@uait/gen/uait/event/v1/event.js';
+} from "@uait/gen/uait/echo/v1/echo.js";
+import type { Event } from "@uait/gen/uait/event/v1/event.js";
 import {
   durationToMillis,
   type EventContext,
@@ -15,13 +15,13 @@ import {
   millisToDuration,
   type ServerCallContext,
   Status,
-} from '@uait/kit';
-import { type Misbehaviour, misbehave } from './misbehaviour.js';
-import type { Outcomes } from './outcomes.js';
-import type { ReceivedEvents } from './received-events.js';
+} from "@uait/kit";
+import { type Misbehaviour, misbehave } from "./misbehaviour.js";
+import type { Outcomes } from "./outcomes.js";
+import type { ReceivedEvents } from "./received-events.js";
 
 /** Area of the event log that echo services publish to. */
-export const EVENT_AREA = 'echo';
+export const EVENT_AREA = "echo";
 
 export interface HandlerOptions {
   readonly service: string;
@@ -53,7 +53,7 @@ export function createHandler(options: HandlerOptions): EchoServiceImplementatio
   }
 
   function recordOutcome(callId: string, context: KitContext): void {
-    if (callId === '') return;
+    if (callId === "") return;
     context.onEnd((code) => {
       outcomes.record(context.identity.tenant, callId, { code: Status[code], endedAt: new Date(now()) });
     });
@@ -74,7 +74,7 @@ export function createHandler(options: HandlerOptions): EchoServiceImplementatio
       const seen = see(context);
       const messages: string[] = [];
       for await (const { message } of requests) messages.push(message);
-      return { message: messages.join(' '), count: messages.length, seen };
+      return { message: messages.join(" "), count: messages.length, seen };
     },
 
     async *expand({ message, count, interval, callId }, context) {
@@ -108,7 +108,7 @@ export function createHandler(options: HandlerOptions): EchoServiceImplementatio
     async publish({ message, requestId }, context) {
       const { id, sequence, duplicate } = await events.publish({
         area: EVENT_AREA,
-        payload: { $case: 'echoed', value: { message } },
+        payload: { $case: "echoed", value: { message } },
         requestId,
         from: context,
       });
@@ -128,7 +128,7 @@ export function createHandler(options: HandlerOptions): EchoServiceImplementatio
 /** Handles the events of the echo area. */
 export function createEventHandler(received: ReceivedEvents): (event: Event, context: EventContext) => void {
   return ({ id, tenant, source, payload }, { span }) => {
-    if (payload?.$case !== 'echoed') return;
+    if (payload?.$case !== "echoed") return;
     received.record(tenant, id, { message: payload.value.message, traceId: span.traceId, source });
   };
 }
@@ -136,9 +136,9 @@ export function createEventHandler(received: ReceivedEvents): (event: Event, con
 function toMisbehaviour({ delay, failure }: Behaviour): Misbehaviour {
   const delayMs = durationToMillis(delay);
   switch (failure?.$case) {
-    case 'missing':
+    case "missing":
       return { delayMs, missing: failure.value };
-    case 'crash':
+    case "crash":
       return { delayMs, crash: failure.value };
     case undefined:
       return { delayMs };

@@ -1,11 +1,11 @@
-import { EchoService } from '@uait/gen/es/uait/echo/v1/echo_pb.js';
-import { EchoServiceDefinition } from '@uait/gen/uait/echo/v1/echo.js';
-import { dial, openEvents, type RunningServer, serve, service, startTelemetry } from '@uait/kit';
-import type { EchoConfig } from './config.js';
-import { toStatus } from './error.js';
-import { createEventHandler, createHandler, EVENT_AREA } from './handler.js';
-import { Outcomes } from './outcomes.js';
-import { ReceivedEvents } from './received-events.js';
+import { EchoService } from "@uait/gen/es/uait/echo/v1/echo_pb.js";
+import { EchoServiceDefinition } from "@uait/gen/uait/echo/v1/echo.js";
+import { dial, openEvents, type RunningServer, serve, service, startTelemetry } from "@uait/kit";
+import type { EchoConfig } from "./config.js";
+import { toStatus } from "./error.js";
+import { createEventHandler, createHandler, EVENT_AREA } from "./handler.js";
+import { Outcomes } from "./outcomes.js";
+import { ReceivedEvents } from "./received-events.js";
 
 /** Starts the service; it takes calls when this returns. */
 export async function startEcho(config: EchoConfig): Promise<RunningServer> {
@@ -22,6 +22,8 @@ export async function startEcho(config: EchoConfig): Promise<RunningServer> {
     telemetry,
     mesh,
     events,
-    services: [service({ definition: EchoServiceDefinition, descriptor: EchoService, implementation, errors: toStatus })],
+    services: [
+      service({ definition: EchoServiceDefinition, descriptor: EchoService, implementation, errors: toStatus }),
+    ],
   });
 }

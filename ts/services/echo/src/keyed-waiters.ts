@@ -36,7 +36,7 @@ export class KeyedWaiters<Value> {
       const waiters = this.#waiters.get(key) ?? new Set();
       this.#waiters.set(key, waiters);
       const settle = (value: Value) => {
-        signal.removeEventListener('abort', abort);
+        signal.removeEventListener("abort", abort);
         resolve(value);
       };
       const abort = () => {
@@ -45,7 +45,7 @@ export class KeyedWaiters<Value> {
         reject(signal.reason);
       };
       waiters.add(settle);
-      signal.addEventListener('abort', abort, { once: true });
+      signal.addEventListener("abort", abort, { once: true });
     });
   }
 }

@@ -1,5 +1,7 @@
-import { run } from '@uait/kit';
-import { loadConfig } from './config.js';
-import { startEcho } from './index.js';
+import { run } from "@uait/kit/run";
 
-await run(() => startEcho(loadConfig(process.env)));
+await run(async () => {
+  const { loadConfig } = await import("./config.js");
+  const { startEcho } = await import("./index.js");
+  return await startEcho(loadConfig(process.env));
+});

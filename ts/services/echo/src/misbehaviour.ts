@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { EchoError } from './error.js';
+import { setTimeout as delay } from "node:timers/promises";
+import { EchoError } from "./error.js";
 
 /** How a call shall misbehave. */
 export interface Misbehaviour {
@@ -13,6 +13,6 @@ export interface Misbehaviour {
 /** Waits and then fails, as told. @throws the signal's reason at once when it is aborted. */
 export async function misbehave({ delayMs, missing, crash }: Misbehaviour, signal: AbortSignal): Promise<void> {
   if (delayMs > 0) await delay(delayMs, undefined, { signal });
-  if (missing !== undefined) throw new EchoError({ kind: 'missing', name: missing });
+  if (missing !== undefined) throw new EchoError({ kind: "missing", name: missing });
   if (crash !== undefined) throw new Error(crash);
 }

@@ -1,4 +1,4 @@
-import { KeyedWaiters } from './keyed-waiters.js';
+import { KeyedWaiters } from "./keyed-waiters.js";
 
 /** How a call ended. */
 export interface Outcome {

@@ -1,4 +1,4 @@
-import { KeyedWaiters } from './keyed-waiters.js';
+import { KeyedWaiters } from "./keyed-waiters.js";
 
 /** What the consumer saw of an event. */
 export interface ReceivedEvent {
@@ -18,7 +18,7 @@ export class ReceivedEvents {
     this.#events = new KeyedWaiters(capacity);
   }
 
-  record(tenant: string, eventId: string, event: Omit<ReceivedEvent, 'handled'>): void {
+  record(tenant: string, eventId: string, event: Omit<ReceivedEvent, "handled">): void {
     const key = eventKey(tenant, eventId);
     const handled = (this.#events.get(key)?.handled ?? 0) + 1;
     this.#events.set(key, { ...event, handled });
