@@ -42,6 +42,10 @@ gen: ## generate the stubs of all languages from proto/
 build: ## generate and build every service
 	@$(uait) build
 
+.PHONY: breaking
+breaking: ## fail when the contracts break who was built against an earlier version
+	@proto/breaking.sh
+
 .PHONY: made
 made: ## write every file that is made from deploy/mesh.yaml
 	@$(uait) made

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from buf.validate import validate_pb2
 from google.api import annotations_pb2, client_pb2, field_behavior_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from buf.validate import validate_pb2
 
 # Loaded, so that options which these extend are read as messages and not kept as unknown bytes.
 OPTION_FILES = (validate_pb2, annotations_pb2, client_pb2, field_behavior_pb2)
