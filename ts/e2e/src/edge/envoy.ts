@@ -1,8 +1,8 @@
-import { readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { until } from "../harness/network.js";
 import { Process } from "../harness/process.js";
-import { ENVOY, type EnvoyOptions, type Rendered, renderForTest } from "./rendered.js";
+import { ENVOY, type EnvoyOptions, type Home, renderInto } from "./rendered.js";
 
 /** One line of the access log. */
 export type AccessEntry = Readonly<Record<string, string | number | null>>;
@@ -15,7 +15,6 @@ export class Envoy {
   #ports: Readonly<Record<string, number>> = {};
 
   private constructor(
-    readonly rendered: Rendered,
     readonly process: Process,
   ) {
     process.onLine((line) => {
@@ -24,18 +23,18 @@ export class Envoy {
   }
 
   /** Renders the configuration, starts Envoy and waits until its listeners take connections. */
-  static async start(options: EnvoyOptions): Promise<Envoy> {
-    const rendered = await renderForTest(options);
-    const adminFile = join(rendered.folder, "admin");
+  static async start(home: Home, options: EnvoyOptions): Promise<Envoy> {
+    const file = await renderInto(home, options);
+    const adminFile = join(home.folder, "admin");
     const process = new Process({
       name: "envoy",
       command: [
         ENVOY,
-        ...["-c", join(rendered.folder, "envoy.yaml"), "--admin-address-path", adminFile],
+        ...["-c", file, "--admin-address-path", adminFile],
         ...["--disable-hot-restart", "--concurrency", "1", "--file-flush-interval-msec", "50", "-l", "warning"],
       ],
     });
-    const envoy = new Envoy(rendered, process);
+    const envoy = new Envoy(process);
     try {
       await until(
         async () => {
@@ -43,7 +42,7 @@ export class Envoy {
           envoy.#admin = `http://${(await readFile(adminFile, "utf8")).trim()}`;
           return (await fetch(`${envoy.#admin}/ready`)).status === 200;
         },
-        { what: `Envoy, ready`, timeoutMs: 15_000 },
+        { what: "Envoy, ready", timeoutMs: 15_000 },
       );
       if (!process.running) throw new Error(`Envoy ended:\n${process.tail()}`);
       envoy.#ports = await envoy.#listeners();
@@ -81,7 +80,6 @@ export class Envoy {
 
   async stop(): Promise<void> {
     await this.process.stop();
-    await rm(this.rendered.folder, { recursive: true, force: true });
   }
 
   async #listeners(): Promise<Record<string, number>> {

@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => scene?.close());
 
 const bearer = async (claims: Claims = {}): Promise<Record<string, string>> => ({
-  authorization: `Bearer ${await scene.envoy.rendered.issuer.sign(claims)}`,
+  authorization: `Bearer ${await scene.home.issuer.sign(claims)}`,
 });
 
 const echo = (headers: Record<string, string | string[]>) => {
@@ -54,13 +54,13 @@ test("key_signed_by_stranger_is_unauthenticated", async () => {
 });
 
 test("key_altered_is_unauthenticated", async () => {
-  const [head, , signature] = (await scene.envoy.rendered.issuer.sign({ tenant: "acme" })).split(".");
-  const [, body] = (await scene.envoy.rendered.issuer.sign({ tenant: "globex" })).split(".");
+  const [head, , signature] = (await scene.home.issuer.sign({ tenant: "acme" })).split(".");
+  const [, body] = (await scene.home.issuer.sign({ tenant: "globex" })).split(".");
   expect(await echo({ authorization: `Bearer ${head}.${body}.${signature}` })).toMatchObject({ code: "UNAUTHENTICATED" });
 });
 
 test("key_unsigned_is_unauthenticated", async () => {
-  const [, body] = (await scene.envoy.rendered.issuer.sign()).split(".");
+  const [, body] = (await scene.home.issuer.sign()).split(".");
   const head = Buffer.from(JSON.stringify({ alg: "none" })).toString("base64url");
   expect(await echo({ authorization: `Bearer ${head}.${body}.` })).toMatchObject({ code: "UNAUTHENTICATED" });
 });

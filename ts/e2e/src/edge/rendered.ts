@@ -11,6 +11,24 @@ import { Issuer } from "./keys.js";
 /** The Envoy that the project installs. */
 export const ENVOY = pythonPrograms(inRepository(".uait")).envoy;
 
+/** A folder with the keys and certificates of a mesh of its own. */
+export interface Home {
+  readonly folder: string;
+  readonly issuer: Issuer;
+  readonly jwks: string;
+  readonly tls: Paths["tls"];
+}
+
+/** Makes keys and certificates in a new folder. */
+export async function makeHome(): Promise<Home> {
+  const folder = await mkdtemp(join(tmpdir(), "uait-edge-"));
+  const { jwks, tls } = pathsOf(inRepository(), folder);
+  const issuer = await Issuer.create();
+  await issuer.publish(jwks);
+  await ensureCertificates(await loadCatalogue(inRepository(CATALOGUE_FILE)), pathsOf(inRepository(), folder), new Date());
+  return { folder, issuer, jwks, tls };
+}
+
 /** What a test's Envoy differs in. */
 export interface EnvoyOptions {
   readonly backends: readonly Backend[];
@@ -18,21 +36,8 @@ export interface EnvoyOptions {
   readonly rateLimit?: EnvoyPlan["rateLimit"];
 }
 
-/** A rendered configuration in a folder of its own, with keys and certificates. */
-export interface Rendered {
-  readonly folder: string;
-  readonly issuer: Issuer;
-  readonly tls: Paths["tls"];
-}
-
-/** Renders the project's own configuration for a test: every port is free, every file in a new folder. */
-export async function renderForTest(options: EnvoyOptions): Promise<Rendered> {
-  const folder = await mkdtemp(join(tmpdir(), "uait-edge-"));
-  const issuer = await Issuer.create();
-  const paths = pathsOf(inRepository(), folder);
-  await issuer.publish(paths.jwks);
-  await ensureCertificates(await loadCatalogue(inRepository(CATALOGUE_FILE)), paths, new Date());
-  const { jwks, tls } = paths;
+/** Renders the project's own configuration into a home: every port is free. Returns the path of `envoy.yaml`. */
+export async function renderInto({ folder, jwks, tls }: Home, options: EnvoyOptions): Promise<string> {
   const descriptors = await descriptorSet(join(folder, "descriptors.binpb"));
   const listen = { host: "127.0.0.1", port: 0 };
   const plan: EnvoyPlan = {
@@ -58,7 +63,7 @@ export async function renderForTest(options: EnvoyOptions): Promise<Rendered> {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), text);
   }
-  return { folder, issuer, tls };
+  return join(folder, "envoy.yaml");
 }
 
 /** Builds all contracts into a descriptor set with buf and returns it. */

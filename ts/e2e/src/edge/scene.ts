@@ -1,11 +1,12 @@
+import { rm } from "node:fs/promises";
+import { addressOf, type Backend } from "@uait/cli/envoy";
 import { type EchoServiceClient, EchoServiceDefinition } from "@uait/gen/uait/echo/v1/echo.js";
 import { type Channel, ChannelCredentials, createChannel, createClient } from "nice-grpc";
 import { servers } from "../conformance/languages.js";
 import { Process } from "../harness/process.js";
-import { addressOf, type Backend } from "@uait/cli/envoy";
 import { Envoy } from "./envoy.js";
 import { Recorder } from "./recorder.js";
-import type { EnvoyOptions } from "./rendered.js";
+import { type EnvoyOptions, type Home, makeHome } from "./rendered.js";
 
 /** Catalogue names of the scene's two implementations of the echo service; the first is the default. */
 export const REAL = "echo-ts";
@@ -16,6 +17,7 @@ export class Scene {
   readonly #channels: Channel[] = [];
 
   private constructor(
+    readonly home: Home,
     readonly envoy: Envoy,
     readonly recorder: Recorder,
     private readonly echo: Process,
@@ -25,13 +27,18 @@ export class Scene {
     const server = servers.find(({ name }) => name === REAL);
     if (server === undefined) throw new Error(`${REAL} is no conformance server`);
     const { command, cwd } = server.start();
-    const environment = { UAIT_PORT: "0", UAIT_HTTP_PORT: "0", UAIT_LEASE: "off", UAIT_NATS_URL: "off", OTEL_SDK_DISABLED: "true" };
+    const home = await makeHome();
+    const { tls } = home;
+    const environment = {
+      ...{ UAIT_PORT: "0", UAIT_HTTP_PORT: "0", UAIT_LEASE: "off", UAIT_NATS_URL: "off", OTEL_SDK_DISABLED: "true" },
+      ...(options.mutualTls ? { UAIT_TLS_CERT: tls.service, UAIT_TLS_KEY: tls.serviceKey, UAIT_TLS_CA: tls.ca } : {}),
+    };
     const echo = new Process({ name: REAL, command, cwd, env: environment });
     const recorder = await Recorder.start();
     try {
       const { grpc } = await echo.serving();
       const backends = [backend(REAL, addressOf(grpc)), backend(RECORDER, recorder.address)];
-      return new Scene(await Envoy.start({ ...options, backends }), recorder, echo);
+      return new Scene(home, await Envoy.start(home, { ...options, backends }), recorder, echo);
     } catch (error) {
       await echo.stop();
       await recorder.stop();
@@ -56,6 +63,7 @@ export class Scene {
     await this.envoy.stop();
     await this.echo.stop();
     await this.recorder.stop();
+    await rm(this.home.folder, { recursive: true, force: true });
   }
 }
 
