@@ -26,7 +26,11 @@ export async function openContext(signal: AbortSignal, environment: NodeJS.Proce
   const home = environment["UAIT_HOME"] ? resolve(environment["UAIT_HOME"]) : undefined;
   return {
     catalogue,
-    mesh: layout(catalogue, { UAIT_PORT_BASE: environment["UAIT_PORT_BASE"], UAIT_TLS: environment["UAIT_TLS"], UAIT_HOME: home }, root),
+    mesh: layout(
+      catalogue,
+      { UAIT_PORT_BASE: environment["UAIT_PORT_BASE"], UAIT_TLS: environment["UAIT_TLS"], UAIT_HOME: home },
+      root,
+    ),
     progress: progressOn(process.stdout),
     cache: environment["UAIT_CACHE"] ? resolve(environment["UAIT_CACHE"]) : resolve(homedir(), ".cache/uait"),
     signal,

@@ -28,12 +28,18 @@ it("place_diskFullMidway_leavesTheOldFileAndNoPartialOne", async () => {
 
 it("run_programThatFindsTheDiskFull_saysSo", async () => {
   const full = run("sh", ["-c", "cat /etc/passwd > /dev/full"], { cwd: folder });
-  await expect(full).rejects.toMatchObject({ reason: "DISK_FULL", message: expect.stringContaining("No space left on device") });
+  await expect(full).rejects.toMatchObject({
+    reason: "DISK_FULL",
+    message: expect.stringContaining("No space left on device"),
+  });
 });
 
 it("run_programThatFails_showsItsLastLines", async () => {
   const failing = run("sh", ["-c", "echo why >&2; exit 3"], { cwd: folder });
-  await expect(failing).rejects.toMatchObject({ reason: "BUILD_FAILED", message: expect.stringMatching(/ended with 3:\nwhy$/) });
+  await expect(failing).rejects.toMatchObject({
+    reason: "BUILD_FAILED",
+    message: expect.stringMatching(/ended with 3:\nwhy$/),
+  });
 });
 
 it("run_programThatIsNotThere_isNamed", async () => {

@@ -52,7 +52,12 @@ export async function sha256(path: string): Promise<string> {
 export async function digest(paths: readonly string[], base: string): Promise<string> {
   const hash = createHash("sha256");
   for (const path of paths) {
-    for (const file of await filesUnder(path)) hash.update(relative(base, file)).update("\0").update(await readFile(file)).update("\0");
+    for (const file of await filesUnder(path))
+      hash
+        .update(relative(base, file))
+        .update("\0")
+        .update(await readFile(file))
+        .update("\0");
   }
   return hash.digest("hex");
 }
@@ -106,7 +111,12 @@ export async function textOf(path: string): Promise<string | undefined> {
  *
  * @throws Failure `CHECKSUM_MISMATCH` that names the tool
  */
-export async function verifyChecksum(options: { path: string; tool: string; expected: string; list: string }): Promise<void> {
+export async function verifyChecksum(options: {
+  path: string;
+  tool: string;
+  expected: string;
+  list: string;
+}): Promise<void> {
   const found = await sha256(options.path);
   if (found === options.expected) return;
   throw new Failure({

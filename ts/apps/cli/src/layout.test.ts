@@ -16,7 +16,9 @@ describe("layout", () => {
   });
 
   it("base_movesEveryPortAndKeepsThemApart", () => {
-    const moved = claims(catalogue, layout(catalogue, { UAIT_PORT_BASE: "20000" }, "/checkout")).map(({ port }) => port);
+    const moved = claims(catalogue, layout(catalogue, { UAIT_PORT_BASE: "20000" }, "/checkout")).map(
+      ({ port }) => port,
+    );
     const original = claims(catalogue, layout(catalogue, {}, "/checkout")).map(({ port }) => port);
     expect(new Set(moved).size).toBe(moved.length);
     expect(Math.min(...moved)).toBe(20_000);
@@ -29,7 +31,9 @@ describe("layout", () => {
   });
 
   it.each(["80", "many", "65530", "20000.5", "-1"])("base_%s_isRefusedWithItsRange", (base) => {
-    expect(() => layout(catalogue, { UAIT_PORT_BASE: base }, "/checkout")).toThrow(/^UAIT_PORT_BASE=.*: must be 1024 to \d+$/);
+    expect(() => layout(catalogue, { UAIT_PORT_BASE: base }, "/checkout")).toThrow(
+      /^UAIT_PORT_BASE=.*: must be 1024 to \d+$/,
+    );
   });
 
   it("tls_takesOnOrOffOnly", () => {

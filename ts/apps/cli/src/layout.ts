@@ -130,7 +130,11 @@ export function pathsOf(root: string, home: string): Paths {
 function switchOf(name: string, value: string | undefined): boolean {
   if (value === undefined || value === "" || value === "off") return false;
   if (value === "on") return true;
-  throw new Failure({ reason: "ENVIRONMENT_INVALID", message: `${name}=${value}: must be on or off`, remedy: `unset ${name}` });
+  throw new Failure({
+    reason: "ENVIRONMENT_INVALID",
+    message: `${name}=${value}: must be on or off`,
+    remedy: `unset ${name}`,
+  });
 }
 
 function placer(catalogue: Catalogue, base: string | undefined): (port: number) => number {

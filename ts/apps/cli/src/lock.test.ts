@@ -39,12 +39,16 @@ it("withLock_holderGone_isTakenOver", async () => {
   const child = spawn("true");
   await once(child, "exit");
   await writeFile(file, String(child.pid));
-  expect(await withLock(file, { signal: AbortSignal.timeout(10_000), note: () => undefined }, async () => "done")).toBe("done");
+  expect(await withLock(file, { signal: AbortSignal.timeout(10_000), note: () => undefined }, async () => "done")).toBe(
+    "done",
+  );
 });
 
 it("withLock_workFails_freesTheLock", async () => {
   const file = join(folder, "lock");
-  const failing = withLock(file, { signal: AbortSignal.timeout(10_000), note: () => undefined }, () => Promise.reject(new Error("broken")));
+  const failing = withLock(file, { signal: AbortSignal.timeout(10_000), note: () => undefined }, () =>
+    Promise.reject(new Error("broken")),
+  );
   await expect(failing).rejects.toThrow("broken");
   expect(await exists(file)).toBe(false);
 });

@@ -10,7 +10,11 @@ const LOOK_MS = 200;
  * Does `work` while no other process of this machine does such work on the same file: two meshes of one checkout share its
  * tools, stubs and builds. A lock whose holder is gone is taken over.
  */
-export async function withLock<T>(file: string, options: { signal: AbortSignal; note: (text: string) => void }, work: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  file: string,
+  options: { signal: AbortSignal; note: (text: string) => void },
+  work: () => Promise<T>,
+): Promise<T> {
   await mkdir(dirname(file), { recursive: true });
   while (!(await take(file))) {
     const holder = Number(await readFile(file, "utf8").catch(() => ""));

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
+import { COMMANDS } from "./commands/index.js";
 import { openContext } from "./context.js";
 import { Failure } from "./failure.js";
-import { COMMANDS } from "./commands/index.js";
 
 const USAGE = `usage: uait <command> [options]
 
@@ -25,7 +25,8 @@ async function main(argv: readonly string[]): Promise<void> {
   });
   const [name, ...surplus] = positionals;
   const command = name === undefined ? undefined : COMMANDS[name];
-  if (command === undefined || surplus.length > 0) throw new Failure({ reason: "USAGE", message: USAGE, remedy: "choose a command" });
+  if (command === undefined || surplus.length > 0)
+    throw new Failure({ reason: "USAGE", message: USAGE, remedy: "choose a command" });
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort(signal));
   await command.run(await openContext(interrupted.signal), values);
 }

@@ -48,7 +48,12 @@ export async function run(command: string, args: readonly string[], options: Run
     child.once("close", (code, signal) => settle(code ?? signal ?? "unknown"));
   }).catch((cause: unknown) => {
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
-    throw new Failure({ reason: "TOOL_MISSING", message: `${command} is not on PATH`, remedy: "run make preflight", cause });
+    throw new Failure({
+      reason: "TOOL_MISSING",
+      message: `${command} is not on PATH`,
+      remedy: "run make preflight",
+      cause,
+    });
   });
   if (status === 0) return stdout.join("\n");
   const output = tail.join("\n");

@@ -10,7 +10,10 @@ export interface Progress {
 const NOTE_INTERVAL_MS = 5000;
 
 /** Progress on a stream, for a person and a log file alike: no cursor movement. */
-export function progressOn(stream: { write(text: string): unknown }, now: () => number = performance.now.bind(performance)): Progress {
+export function progressOn(
+  stream: { write(text: string): unknown },
+  now: () => number = performance.now.bind(performance),
+): Progress {
   return {
     say: (text) => void stream.write(`${text}\n`),
     step: async (name, work) => {

@@ -17,7 +17,10 @@ export function bufPath(root: string): string {
 export async function generate(context: Context): Promise<"made" | "current"> {
   const { root, install } = context.mesh.paths;
   const stamp = `${install}/generated.sha256`;
-  const inputs = await digest(INPUTS.map((path) => join(root, path)), root);
+  const inputs = await digest(
+    INPUTS.map((path) => join(root, path)),
+    root,
+  );
   const whole = await Promise.all(OUTPUTS.map((path) => exists(join(root, path, OUTPUT_PROOF[path] ?? ""))));
   if (whole.every(Boolean) && (await textOf(stamp)) === inputs) return "current";
   await run(bufPath(root), ["generate"], { cwd: root, signal: context.signal });

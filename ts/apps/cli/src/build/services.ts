@@ -13,14 +13,20 @@ export const COMPILED = ["typescript", "go", "rust"] as const satisfies readonly
 type CompiledLanguage = (typeof COMPILED)[number];
 
 /** Builds the services of one language that have a process. */
-export async function buildLanguage(context: Context, language: CompiledLanguage, note: (text: string) => void): Promise<void> {
+export async function buildLanguage(
+  context: Context,
+  language: CompiledLanguage,
+  note: (text: string) => void,
+): Promise<void> {
   const services = servicesOf(context, language);
   if (services.length > 0) await BUILDERS[language](context, services, note);
 }
 
 /** Services of a language that have a process. */
 export function servicesOf(context: Context, language: Language): Service[] {
-  return [...new Set(built(context.mesh).map(({ service }) => service))].filter((service) => service.language === language);
+  return [...new Set(built(context.mesh).map(({ service }) => service))].filter(
+    (service) => service.language === language,
+  );
 }
 
 /** Digest of what each process runs, by process name: it changes when a restart would run something else. */
@@ -28,7 +34,10 @@ export async function buildDigests(context: Context): Promise<Map<string, string
   const digests = new Map<string, string>();
   for (const { process, service } of built(context.mesh)) {
     const program = await digestOf(context, service);
-    digests.set(process, readsDescriptors(service) ? `${program}-${await sha256(descriptorPath(context.mesh))}` : program);
+    digests.set(
+      process,
+      readsDescriptors(service) ? `${program}-${await sha256(descriptorPath(context.mesh))}` : program,
+    );
   }
   return digests;
 }
@@ -41,7 +50,10 @@ async function digestOf(context: Context, service: Service): Promise<string> {
     case "rust":
       return sha256(binaryPath(context.mesh, service));
     case "typescript":
-      return digest([at("ts/package-lock.json"), at("ts/gen/dist"), at("ts/kit/dist"), at(`${folderOf(service)}/dist`)], root);
+      return digest(
+        [at("ts/package-lock.json"), at("ts/gen/dist"), at("ts/kit/dist"), at(`${folderOf(service)}/dist`)],
+        root,
+      );
     case "python":
       return digest([at("python/uv.lock"), at("python/gen"), at("python/kit"), at(folderOf(service))], root);
   }
@@ -52,7 +64,13 @@ type Builder = (context: Context, services: readonly Service[], note: (text: str
 const BUILDERS: Readonly<Record<CompiledLanguage, Builder>> = {
   go: async ({ mesh, signal }, services, note) => {
     for (const service of services) {
-      const args = ["build", "-trimpath", "-o", binaryPath(mesh, service), `./${folderOf(service).replace(/^go\//, "")}`];
+      const args = [
+        "build",
+        "-trimpath",
+        "-o",
+        binaryPath(mesh, service),
+        `./${folderOf(service).replace(/^go\//, "")}`,
+      ];
       await run("go", args, { cwd: join(mesh.paths.root, "go"), signal, onLine: note });
     }
   },

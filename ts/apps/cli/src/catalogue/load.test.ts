@@ -38,7 +38,9 @@ describe("parseCatalogue", () => {
     const change = (text: string): string => text.replace("port: 8003", "port: 8002");
     const changed = change(real);
     const second = lineOf(changed, "  - name: echo-rust") + 3;
-    expect(refusal(change)).toContain(`deploy/mesh.yaml:${second}: port 8002 of echo-rust (gRPC) is taken by echo-go (gRPC)`);
+    expect(refusal(change)).toContain(
+      `deploy/mesh.yaml:${second}: port 8002 of echo-rust (gRPC) is taken by echo-go (gRPC)`,
+    );
   });
 
   it("portOfInfrastructure_isTakenToo", () => {
@@ -54,7 +56,8 @@ describe("parseCatalogue", () => {
   });
 
   it("callUp_isRefusedWithoutAReason", () => {
-    const change = (text: string): string => text.replace("calls: [weaviate-client, ml-inference]", "calls: [orchestrator]");
+    const change = (text: string): string =>
+      text.replace("calls: [weaviate-client, ml-inference]", "calls: [orchestrator]");
     expect(refusal(change)).toContain("memory (data) calls up to orchestrator (orchestration)");
   });
 
@@ -65,12 +68,14 @@ describe("parseCatalogue", () => {
   });
 
   it("exceptionWithoutNeed_isRefused", () => {
-    const change = (text: string): string => text.replace("calls: [echo-go]", "calls: [{service: echo-go, exception: habit}]");
+    const change = (text: string): string =>
+      text.replace("calls: [echo-go]", "calls: [{service: echo-go, exception: habit}]");
     expect(refusal(change)).toContain("echo-ts may call echo-go without an exception");
   });
 
   it("circle_isRefused", () => {
-    const change = (text: string): string => text.replace("calls: [ml-inference, mlx]", "calls: [ml-inference, mlx, context, agent-selector]");
+    const change = (text: string): string =>
+      text.replace("calls: [ml-inference, mlx]", "calls: [ml-inference, mlx, context, agent-selector]");
     expect(refusal(change)).toContain("calls go round in a circle");
   });
 
@@ -80,15 +85,20 @@ describe("parseCatalogue", () => {
         "calls: [llm-router, agent-coordination, intelligent-parameter]",
         "calls: [llm-router, agent-coordination, intelligent-parameter, context]",
       );
-    expect(refusal(change)).toContain("gateway -> orchestrator -> agent-selector -> context -> memory -> weaviate-client is 5 calls deep; at most 4");
+    expect(refusal(change)).toContain(
+      "gateway -> orchestrator -> agent-selector -> context -> memory -> weaviate-client is 5 calls deep; at most 4",
+    );
   });
 
   it("nameTwice_isRefused", () => {
-    expect(refusal((text) => text.replace("name: echo-rust\n", "name: echo-go\n"))).toContain("echo-go is in the catalogue twice");
+    expect(refusal((text) => text.replace("name: echo-rust\n", "name: echo-go\n"))).toContain(
+      "echo-go is in the catalogue twice",
+    );
   });
 
   it("replicas_takePortsToo", () => {
-    const change = (text: string): string => text.replace("    port: 8003", "    port: 8202").replace("    port: 8002", "    port: 8002\n    replicas: 2");
+    const change = (text: string): string =>
+      text.replace("    port: 8003", "    port: 8202").replace("    port: 8002", "    port: 8002\n    replicas: 2");
     expect(refusal(change)).toContain("port 8202 of echo-rust (gRPC) is taken by echo-go replica 1 (gRPC)");
   });
 
@@ -97,6 +107,8 @@ describe("parseCatalogue", () => {
   });
 
   it("brokenYaml_namesItsLine", () => {
-    expect(refusal((text) => text.replace("lease: intelligent-load-balancer", "lease: [intelligent"))).toMatch(/^deploy\/mesh\.yaml:\d+: /);
+    expect(refusal((text) => text.replace("lease: intelligent-load-balancer", "lease: [intelligent"))).toMatch(
+      /^deploy\/mesh\.yaml:\d+: /,
+    );
   });
 });

@@ -48,7 +48,10 @@ function names(catalogue: Catalogue): Violation[] {
         found.push({ path: ["infrastructure", i, "ports", port], message: `${part.name} has no port ${port}` });
     }
     if (part.ports[part.health.port] === undefined)
-      found.push({ path: ["infrastructure", i, "health", "port"], message: `${part.name} has no port ${part.health.port}` });
+      found.push({
+        path: ["infrastructure", i, "health", "port"],
+        message: `${part.name} has no port ${part.health.port}`,
+      });
   });
   if (!catalogue.services.some(({ name }) => name === catalogue.lease))
     found.push({ path: ["lease"], message: `${catalogue.lease} is not a service of the catalogue` });
@@ -60,7 +63,8 @@ function ports(catalogue: Catalogue): Violation[] {
   const owners = new Map<number, string>();
   const claim = (port: number, owner: string, path: readonly (string | number)[]): void => {
     const other = owners.get(port);
-    if (port > 65_535) found.push({ path, message: `port ${port} of ${owner} is past 65535: give http_port, or fewer replicas` });
+    if (port > 65_535)
+      found.push({ path, message: `port ${port} of ${owner} is past 65535: give http_port, or fewer replicas` });
     else if (other === undefined) owners.set(port, owner);
     else found.push({ path, message: `port ${port} of ${owner} is taken by ${other}` });
   };
@@ -116,7 +120,10 @@ function calls(catalogue: Catalogue): Violation[] {
     const longest = longestPath(byName);
     if (longest === "cycle") found.push({ path: ["services"], message: `calls go round in a circle` });
     else if (longest.length - 1 > MAX_DEPTH)
-      found.push({ path: ["services"], message: `${longest.join(" -> ")} is ${longest.length - 1} calls deep; at most ${MAX_DEPTH}` });
+      found.push({
+        path: ["services"],
+        message: `${longest.join(" -> ")} is ${longest.length - 1} calls deep; at most ${MAX_DEPTH}`,
+      });
   }
   return found;
 }

@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { tmpdir } from "node:os";
 import { openContext, ROOT } from "../context.js";
 import { exists, sha256 } from "../files.js";
 import { processesOf } from "../mesh/processes.js";
@@ -34,7 +34,9 @@ describe("make up on a bad day", () => {
     try {
       const { code, stderr } = await uait(["up"], env);
       expect(code).toBe(1);
-      expect(stderr).toMatch(new RegExp(`port ${port}, which envoy \\(edge\\) needs, is in use by .+ \\(pid ${process.pid}\\)`));
+      expect(stderr).toMatch(
+        new RegExp(`port ${port}, which envoy \\(edge\\) needs, is in use by .+ \\(pid ${process.pid}\\)`),
+      );
       expect(stderr).toContain("UAIT_PORT_BASE=20000 make up");
     } finally {
       await new Promise((closed) => server.close(closed));
@@ -82,7 +84,9 @@ describe("make up on a bad day", () => {
       await writeFile(`${jaeger}.sha256`, `${"0".repeat(64)}\n`);
       const { code, stderr } = await uait(["up"], { ...env, UAIT_CACHE: cache });
       expect(code).toBe(1);
-      expect(stderr).toContain(`jaeger: ${jaeger} has sha256 ${await sha256(jaeger)}, but ${"0".repeat(64)} was written when it was built`);
+      expect(stderr).toContain(
+        `jaeger: ${jaeger} has sha256 ${await sha256(jaeger)}, but ${"0".repeat(64)} was written when it was built`,
+      );
       expect(stderr).toContain("what to do: do not run it: rm -r");
       const installed = join(ROOT, ".uait/bin/jaeger");
       expect((await exists(installed)) ? await sha256(installed) : undefined).not.toBe(await sha256(jaeger));
@@ -97,7 +101,10 @@ describe("make up on a bad day", () => {
     const cache = await mkdtemp(join(tmpdir(), "uait-cache-"));
     try {
       const pin = join(root, "deploy/local/uv.txt");
-      await writeFile(pin, (await readFile(pin, "utf8")).replaceAll(/sha256:[0-9a-f]{64}/g, `sha256:${"0".repeat(64)}`));
+      await writeFile(
+        pin,
+        (await readFile(pin, "utf8")).replaceAll(/sha256:[0-9a-f]{64}/g, `sha256:${"0".repeat(64)}`),
+      );
       const { code, stderr } = await uait(["up"], { ...env, UAIT_ROOT: root, UAIT_CACHE: cache });
       expect(code).toBe(1);
       expect(stderr).toContain("uv is not what was pinned");

@@ -16,9 +16,11 @@ export async function check(context: Context): Promise<void> {
   const files = await madeFiles(context);
   for (const [path, text] of files) {
     const found = await textOf(join(root, path));
-    if (found !== text) drifted.push(found === undefined ? `${path} is missing` : `${path} is not what deploy/mesh.yaml makes`);
+    if (found !== text)
+      drifted.push(found === undefined ? `${path} is missing` : `${path} is not what deploy/mesh.yaml makes`);
   }
   drifted.push(...(await versionDrift(context)));
-  if (drifted.length > 0) throw new Failure({ reason: "DRIFT", message: drifted.join("\n"), remedy: "make made, and commit what it wrote" });
+  if (drifted.length > 0)
+    throw new Failure({ reason: "DRIFT", message: drifted.join("\n"), remedy: "make made, and commit what it wrote" });
   context.progress.say(`${files.size} made files are what deploy/mesh.yaml makes`);
 }

@@ -15,5 +15,7 @@ export async function compose(context: Context): Promise<void> {
   await ensureDevelopmentKey(mesh.paths, Math.floor(Date.now() / 1000));
   await ensureCertificates(catalogue, mesh.paths, new Date());
   await buildDescriptors(context);
-  progress.say(`${mesh.paths.home} is ready: UAIT_USER=$(id -u):$(id -g) docker compose -f deploy/compose/compose.yaml up --build --wait`);
+  progress.say(
+    `${mesh.paths.home} is ready: UAIT_USER=$(id -u):$(id -g) docker compose -f deploy/compose/compose.yaml up --build --wait`,
+  );
 }

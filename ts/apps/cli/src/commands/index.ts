@@ -1,14 +1,14 @@
+import { generate } from "../build/generate.js";
 import type { Context } from "../context.js";
+import { installPython } from "../tools/python.js";
 import { check } from "./check.js";
 import { compose } from "./compose.js";
 import { down } from "./down.js";
 import { logs } from "./logs.js";
-import { create } from "./new.js";
 import { made } from "./made.js";
+import { create } from "./new.js";
 import { status } from "./status.js";
 import { build, install, up, withCheckout } from "./up.js";
-import { generate } from "../build/generate.js";
-import { installPython } from "../tools/python.js";
 
 /** Options as given on the command line. */
 export interface Options {

@@ -16,12 +16,22 @@ export async function logs(context: Context, name: string | undefined, follow: b
   const known = programs(mesh).map((program) => program.name);
   const wanted = name === undefined ? known : known.filter((process) => process === name);
   if (wanted.length === 0)
-    throw new Failure({ reason: "USAGE", message: `there is no process ${name}`, remedy: `one of: ${known.join(", ")}` });
-  const files = await Promise.all(wanted.map(async (process) => ({ process, file: `${mesh.paths.logs}/${process}.log` })));
+    throw new Failure({
+      reason: "USAGE",
+      message: `there is no process ${name}`,
+      remedy: `one of: ${known.join(", ")}`,
+    });
+  const files = await Promise.all(
+    wanted.map(async (process) => ({ process, file: `${mesh.paths.logs}/${process}.log` })),
+  );
   const present = [];
   for (const entry of files) if (await exists(entry.file)) present.push(entry);
   if (present.length === 0)
-    throw new Failure({ reason: "NOT_RUNNING", message: `there is no log in ${mesh.paths.logs} yet`, remedy: "make up" });
+    throw new Failure({
+      reason: "NOT_RUNNING",
+      message: `there is no log in ${mesh.paths.logs} yet`,
+      remedy: "make up",
+    });
   const width = Math.max(...present.map(({ process }) => process.length));
   await Promise.all(
     present.map(async ({ process: source, file }) => {

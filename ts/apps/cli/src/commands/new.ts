@@ -16,7 +16,12 @@ import { made } from "./made.js";
 const FIRST_PORT = 8040;
 const LAST_PORT = 8079;
 
-const LAYER: Readonly<Record<Language, Layer>> = { typescript: "orchestration", go: "data", rust: "compute", python: "compute" };
+const LAYER: Readonly<Record<Language, Layer>> = {
+  typescript: "orchestration",
+  go: "data",
+  rust: "compute",
+  python: "compute",
+};
 const ALIASES: Readonly<Record<string, Language>> = { ts: "typescript", py: "python", rs: "rust" };
 
 /**
@@ -24,7 +29,10 @@ const ALIASES: Readonly<Record<string, Language>> = { ts: "typescript", py: "pyt
  *
  * @throws Failure `USAGE` or `NAME_TAKEN`; then nothing was written
  */
-export async function create(context: Context, options: { name?: string | undefined; lang?: string | undefined }): Promise<void> {
+export async function create(
+  context: Context,
+  options: { name?: string | undefined; lang?: string | undefined },
+): Promise<void> {
   const { catalogue, progress } = context;
   const { root } = context.mesh.paths;
   const service = serviceOf(catalogue, options);
@@ -36,10 +44,15 @@ export async function create(context: Context, options: { name?: string | undefi
   const proto = `proto/uait/${snakeCase(service.name)}`;
   for (const path of [folder, proto]) {
     if (await exists(join(root, path)))
-      throw new Failure({ reason: "NAME_TAKEN", message: `${path} exists already`, remedy: "choose another NAME, or remove that folder" });
+      throw new Failure({
+        reason: "NAME_TAKEN",
+        message: `${path} exists already`,
+        remedy: "choose another NAME, or remove that folder",
+      });
   }
   try {
-    for (const file of await templateFiles(root, service)) await writeWhole(join(root, file.path), file.text, file.mode);
+    for (const file of await templateFiles(root, service))
+      await writeWhole(join(root, file.path), file.text, file.mode);
     await REGISTER[service.language](context, folder);
     await writeWhole(join(root, CATALOGUE_FILE), extended);
   } catch (cause) {
@@ -52,7 +65,10 @@ ${service.name} is in ${folder}, its contract in ${proto}/v1, its port is ${serv
   now: change the contract, make gen, change the handler until its cases pass, say its purpose and calls in ${CATALOGUE_FILE}, make made`);
 }
 
-function serviceOf(catalogue: Catalogue, { name, lang }: { name?: string | undefined; lang?: string | undefined }): NewService {
+function serviceOf(
+  catalogue: Catalogue,
+  { name, lang }: { name?: string | undefined; lang?: string | undefined },
+): NewService {
   const language = ALIASES[lang ?? ""] ?? LANGUAGES.find((known) => known === lang);
   if (name === undefined || !/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name) || name.length > 63)
     throw new Failure({
@@ -68,7 +84,11 @@ function serviceOf(catalogue: Catalogue, { name, lang }: { name?: string | undef
     });
   const taken = new Set([...catalogue.services, ...catalogue.infrastructure].map((part) => part.name as string));
   if (taken.has(name))
-    throw new Failure({ reason: "NAME_TAKEN", message: `${name} is in the catalogue already`, remedy: "choose another NAME" });
+    throw new Failure({
+      reason: "NAME_TAKEN",
+      message: `${name} is in the catalogue already`,
+      remedy: "choose another NAME",
+    });
   const ports = new Set([
     ...catalogue.services.flatMap((service) => [service.port, httpPort(service)]),
     ...catalogue.infrastructure.flatMap((part) => Object.values(part.ports)),
@@ -109,6 +129,9 @@ const REGISTER: Readonly<Record<Language, (context: Context, folder: string) => 
     const config = await readFile(file, "utf8");
     const reference = `    { "path": "${folder.replace(/^ts\//, "")}" },\n`;
     await writeWhole(file, config.replace(/^( {4}\{ "path": "services\/echo" \},\n)/m, `$1${reference}`));
-    await run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: join(mesh.paths.root, "ts"), signal });
+    await run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], {
+      cwd: join(mesh.paths.root, "ts"),
+      signal,
+    });
   },
 };

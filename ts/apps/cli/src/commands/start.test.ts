@@ -1,8 +1,8 @@
 import { mkdir, rm } from "node:fs/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Context, openContext } from "../context.js";
-import { writeWhole } from "../files.js";
 import type { Failure } from "../failure.js";
+import { writeWhole } from "../files.js";
 import { jaegerConfig, natsConfig } from "../made/infrastructure.js";
 import { supervisorConfig } from "../made/supervisor.js";
 import { processesOf } from "../mesh/processes.js";
@@ -17,10 +17,18 @@ const said: string[] = [];
 
 beforeEach(async () => {
   const opened = await openContext(new AbortController().signal, await ground());
-  const progress: Context["progress"] = { say: (text) => void said.push(text), step: (_, work) => work((text) => void said.push(text)) };
+  const progress: Context["progress"] = {
+    say: (text) => void said.push(text),
+    step: (_, work) => work((text) => void said.push(text)),
+  };
   // NATS and Jaeger alone: real processes that start in a moment.
   const infrastructure = opened.catalogue.infrastructure.filter(({ name }) => name === "nats" || name === "jaeger");
-  context = { ...opened, progress, catalogue: { ...opened.catalogue, infrastructure }, mesh: { ...opened.mesh, replicas: [] } };
+  context = {
+    ...opened,
+    progress,
+    catalogue: { ...opened.catalogue, infrastructure },
+    mesh: { ...opened.mesh, replicas: [] },
+  };
   await installGoTool(context, "jaeger");
   const { run, logs, data } = context.mesh.paths;
   for (const folder of [run, logs, data]) await mkdir(folder, { recursive: true });
@@ -42,14 +50,19 @@ it("start_processThatNeverServes_isNamedWithItsLogAndAllIsStopped", async () => 
   await writeWhole(`${context.mesh.paths.run}/jaeger.yaml`, "extensions: {nonsense: {}}\n");
   await writeSupervisorConfig();
   const supervisor = new Supervisor(context.mesh);
-  const impatient = context.catalogue.infrastructure.map((part) => ({ ...part, health: { ...part.health, start_seconds: 3 } }));
+  const impatient = context.catalogue.infrastructure.map((part) => ({
+    ...part,
+    health: { ...part.health, start_seconds: 3 },
+  }));
   const hurried = { ...context, catalogue: { ...context.catalogue, infrastructure: impatient } };
   const failure: Failure = await start(hurried, supervisor, false).then(
     () => Promise.reject(new Error("it started")),
     (cause) => cause,
   );
   expect(failure.reason).toBe("UNHEALTHY");
-  expect(failure.message).toMatch(/^jaeger: (gave up starting|does not listen yet after 3 s); the end of .+jaeger\.log:\n[^]*nonsense/);
+  expect(failure.message).toMatch(
+    /^jaeger: (gave up starting|does not listen yet after 3 s); the end of .+jaeger\.log:\n(.|\n)*nonsense/,
+  );
   expect(await processesOf(context.mesh.paths.home)).toEqual([]);
   expect(await supervisor.pid()).toBeUndefined();
 });

@@ -14,7 +14,11 @@ export async function status(context: Context): Promise<void> {
   const { mesh, catalogue, signal } = context;
   const supervisor = new Supervisor(mesh);
   if ((await supervisor.pid()) === undefined)
-    throw new Failure({ reason: "NOT_RUNNING", message: `no mesh is running in ${mesh.paths.home}`, remedy: "make up" });
+    throw new Failure({
+      reason: "NOT_RUNNING",
+      message: `no mesh is running in ${mesh.paths.home}`,
+      remedy: "make up",
+    });
   const states = new Map((await supervisor.states(signal)).map((state) => [state.name, state]));
   const ports = claims(catalogue, mesh);
   const rows = await Promise.all(
@@ -54,6 +58,10 @@ function duration(seconds: number): string {
 function tableOf(rows: readonly Readonly<Record<string, string>>[]): string {
   const columns = Object.keys(rows[0] ?? {});
   const widths = columns.map((column) => Math.max(column.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd();
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd();
   return [line(columns), ...rows.map((row) => line(columns.map((column) => row[column] ?? "")))].join("\n");
 }

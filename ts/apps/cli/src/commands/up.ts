@@ -1,5 +1,5 @@
-import { buildLanguage, COMPILED, servicesOf } from "../build/services.js";
 import { generate } from "../build/generate.js";
+import { buildLanguage, COMPILED, servicesOf } from "../build/services.js";
 import type { Context } from "../context.js";
 import { requireSpace } from "../files.js";
 import { ensureCertificates } from "../identity/certificates.js";
@@ -55,7 +55,9 @@ export function withCheckout<T>({ mesh, progress, signal }: Context, work: () =>
 
 /** Installs every pinned tool. */
 export async function install(context: Context): Promise<void> {
-  await context.progress.step("install the Python environment, Envoy, NATS and supervisor", () => installPython(context));
+  await context.progress.step("install the Python environment, Envoy, NATS and supervisor", () =>
+    installPython(context),
+  );
   await context.progress.step(`install ${MESH_TOOLS.join(", ")}`, async () => {
     for (const name of MESH_TOOLS) await installGoTool(context, name);
   });

@@ -3,6 +3,7 @@ import { webcrypto } from "node:crypto";
 import { chmod, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   cryptoProvider,
   ExtendedKeyUsage,
@@ -11,7 +12,6 @@ import {
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
-  AuthorityKeyIdentifierExtension,
   X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
@@ -37,12 +37,22 @@ interface Issued {
  */
 export async function ensureCertificates(catalogue: Catalogue, paths: Paths, now: Date): Promise<void> {
   const { tls } = paths;
-  const names = ["localhost", ...catalogue.infrastructure.map(({ name }) => name), ...catalogue.services.map(({ name }) => name)];
+  const names = [
+    "localhost",
+    ...catalogue.infrastructure.map(({ name }) => name),
+    ...catalogue.services.map(({ name }) => name),
+  ];
   if (await areCurrent(paths, names, now)) return;
   cryptoProvider.set(webcrypto as never);
   await mkdir(dirname(tls.ca), { recursive: true, mode: 0o700 });
   const authority = await issue({ subject: "CN=uait development authority", serial: "01", now });
-  const edge = await issue({ subject: "CN=localhost", serial: "02", now, names: ["localhost", "envoy"], issuer: authority });
+  const edge = await issue({
+    subject: "CN=localhost",
+    serial: "02",
+    now,
+    names: ["localhost", "envoy"],
+    issuer: authority,
+  });
   const service = await issue({ subject: "CN=uait service", serial: "03", now, names, issuer: authority });
   await writeWhole(tls.edgeKey, await pem(edge.keys.privateKey), 0o600);
   await writeWhole(tls.edge, edge.certificate.toString("pem"), 0o600);

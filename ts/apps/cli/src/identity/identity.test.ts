@@ -43,7 +43,8 @@ describe("development key", () => {
 
   it("files_areReadableByTheirOwnerAlone", async () => {
     await ensureDevelopmentKey(paths, NOW);
-    for (const file of [paths.devKey, paths.jwks, join(paths.home, "keys/signing.pem")]) expect((await stat(file)).mode & 0o777).toBe(0o600);
+    for (const file of [paths.devKey, paths.jwks, join(paths.home, "keys/signing.pem")])
+      expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 
   it("secondTime_keepsTheToken_untilItIsAboutToEnd", async () => {
@@ -62,7 +63,9 @@ describe("certificates", () => {
   it("handshake_needsACertificateOfTheMeshOnBothSides", async () => {
     await ensureCertificates(catalogue, paths, new Date());
     const [ca, cert, key] = await Promise.all([paths.tls.ca, paths.tls.service, paths.tls.serviceKey].map(read));
-    const server: Server = createServer({ ca, cert, key, requestCert: true, rejectUnauthorized: true }, (socket) => socket.end("hello"));
+    const server: Server = createServer({ ca, cert, key, requestCert: true, rejectUnauthorized: true }, (socket) =>
+      socket.end("hello"),
+    );
     await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
     const address = server.address();
     const port = typeof address === "object" && address !== null ? address.port : 0;
@@ -70,7 +73,10 @@ describe("certificates", () => {
       new Promise((settle, reject) => {
         const socket = connect({ port, host: "127.0.0.1", servername: "echo-go", ca: ca ?? "", ...options });
         let heard = "";
-        socket.on("data", (data) => (heard += data)).on("end", () => settle(heard)).on("error", reject);
+        socket
+          .on("data", (data) => (heard += data))
+          .on("end", () => settle(heard))
+          .on("error", reject);
       });
     try {
       expect(await talk({ cert: cert ?? "", key: key ?? "" })).toBe("hello");

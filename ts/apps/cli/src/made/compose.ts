@@ -56,8 +56,12 @@ function composeLayout(catalogue: Catalogue): Layout {
 
 function composeFile(catalogue: Catalogue, mesh: Layout): string {
   const services = {
-    ...Object.fromEntries(catalogue.infrastructure.map((part) => [part.name, { ...infrastructure(part, mesh), ...limits(part) }])),
-    ...Object.fromEntries(built(mesh).map((replica) => [replica.process, { ...service(mesh, replica), ...limits(replica.service) }])),
+    ...Object.fromEntries(
+      catalogue.infrastructure.map((part) => [part.name, { ...infrastructure(part, mesh), ...limits(part) }]),
+    ),
+    ...Object.fromEntries(
+      built(mesh).map((replica) => [replica.process, { ...service(mesh, replica), ...limits(replica.service) }]),
+    ),
   };
   return `# Made from deploy/mesh.yaml by \`make made\`: change that, not this. README.md beside it says how to use it.\n${stringify(
     { name: "uait", services, networks: { mesh: {} }, volumes: { nats: {}, weaviate: {} } },

@@ -5,17 +5,17 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { buildDescriptors } from "../build/generate.js";
 import { check } from "../commands/check.js";
 import { made } from "../commands/made.js";
 import { type Context, openContext } from "../context.js";
-import { buildDescriptors } from "../build/generate.js";
 import type { Failure } from "../failure.js";
 import { ensureCertificates } from "../identity/certificates.js";
 import { ensureDevelopmentKey } from "../identity/development-key.js";
 import { pathsOf } from "../layout.js";
-import { pythonPrograms } from "../tools/python.js";
-import { installGoTool } from "../tools/go-tools.js";
 import { copyOfCheckout } from "../test/checkout.js";
+import { installGoTool } from "../tools/go-tools.js";
+import { pythonPrograms } from "../tools/python.js";
 import { madeFiles } from "./files.js";
 
 const execute = promisify(execFile);
@@ -41,7 +41,9 @@ describe("made files", () => {
   it("supervisorFile_killsNothingBeforeItHasDrained", () => {
     for (const section of (files.get("deploy/local/supervisord.conf") ?? "").split("[program:").slice(1)) {
       const value = (name: string): number => Number(new RegExp(`${name}="?(\\d+)`).exec(section)?.[1] ?? 0);
-      expect(value("stopwaitsecs") * 1000).toBeGreaterThan(value("UAIT_DRAIN_DELAY_MS") + value("UAIT_DRAIN_TIMEOUT_MS"));
+      expect(value("stopwaitsecs") * 1000).toBeGreaterThan(
+        value("UAIT_DRAIN_DELAY_MS") + value("UAIT_DRAIN_TIMEOUT_MS"),
+      );
     }
   });
 
@@ -90,7 +92,8 @@ describe("made files", () => {
     };
     for (const { image, build } of Object.values(services)) {
       if (build === undefined) expect(image).toMatch(/:v?\d+\.\d+\.\d+(-alpine)?$/);
-      else await expect(execute("test", ["-f", join(context.mesh.paths.root, build.dockerfile)])).resolves.toBeDefined();
+      else
+        await expect(execute("test", ["-f", join(context.mesh.paths.root, build.dockerfile)])).resolves.toBeDefined();
     }
   });
 
@@ -102,11 +105,16 @@ describe("made files", () => {
     );
     const declared: string[] = [];
     let pkg = "";
-    for (const [kind, name] of stdout.trim().split("\n").map((line) => line.split(" "))) {
+    for (const [kind, name] of stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" "))) {
       if (kind === "package") pkg = name ?? "";
       else declared.push(`${pkg}.${name}`);
     }
-    const listed = new Set(context.catalogue.services.flatMap(({ grpc }) => grpc).filter((name) => name.startsWith("uait.")));
+    const listed = new Set(
+      context.catalogue.services.flatMap(({ grpc }) => grpc).filter((name) => name.startsWith("uait.")),
+    );
     expect(declared.sort()).toEqual([...listed].sort());
   });
 });
@@ -125,7 +133,9 @@ describe("check", () => {
     const copy = await openContext(new AbortController().signal, { UAIT_ROOT: root });
     await made(copy);
     await check(copy);
-    const services = copy.catalogue.services.map((service) => (service.name === "echo-go" ? { ...service, port: 8009 } : service));
+    const services = copy.catalogue.services.map((service) =>
+      service.name === "echo-go" ? { ...service, port: 8009 } : service,
+    );
     const moved = { ...copy, catalogue: { ...copy.catalogue, services } };
     const failure: Failure = await check(moved).then(
       () => Promise.reject(new Error("check accepted drift")),
@@ -134,7 +144,12 @@ describe("check", () => {
     expect(failure.reason).toBe("DRIFT");
     const named = failure.message.split("\n").map((line) => line.split(" ")[0]);
     expect(named).toEqual(
-      expect.arrayContaining(["deploy/local/supervisord.conf", "deploy/compose/compose.yaml", "envoy/made/clusters.yaml", "README.md"]),
+      expect.arrayContaining([
+        "deploy/local/supervisord.conf",
+        "deploy/compose/compose.yaml",
+        "envoy/made/clusters.yaml",
+        "README.md",
+      ]),
     );
     await made(moved);
     await check(moved);

@@ -20,7 +20,8 @@ export async function madeFiles(context: Context): Promise<Map<string, string>> 
   // supervisord fills the two names in, so that the file holds no machine's paths.
   const written = { ...layout(catalogue, {}, root), paths: pathsOf("%(ENV_UAIT_ROOT)s", "%(ENV_UAIT_HOME)s") };
   files.set("deploy/local/supervisord.conf", supervisorConfig(written));
-  for (const [path, text] of composeFiles({ catalogue, bootstrap, descriptors })) files.set(`deploy/compose/${path}`, text);
+  for (const [path, text] of composeFiles({ catalogue, bootstrap, descriptors }))
+    files.set(`deploy/compose/${path}`, text);
   const mesh = { ...layout(catalogue, {}, root), paths: pathsOf(".", ".uait") };
   const plan = planOf(catalogue, mesh, { files: { folder: "envoy", descriptors: ".uait/run/descriptors.binpb" } });
   const envoy = renderMade(plan, descriptors);
@@ -33,7 +34,10 @@ async function descriptorSet(context: Context): Promise<Uint8Array> {
   const { root } = context.mesh.paths;
   const scratch = await mkdtemp(join(tmpdir(), "uait-descriptors-"));
   try {
-    await run(bufPath(root), ["build", "--as-file-descriptor-set", "-o", join(scratch, "set.binpb")], { cwd: root, signal: context.signal });
+    await run(bufPath(root), ["build", "--as-file-descriptor-set", "-o", join(scratch, "set.binpb")], {
+      cwd: root,
+      signal: context.signal,
+    });
     return await readFile(join(scratch, "set.binpb"));
   } finally {
     await rm(scratch, { recursive: true });

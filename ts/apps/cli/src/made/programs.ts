@@ -63,7 +63,9 @@ export function serviceEnvironment(mesh: Layout, replica: Replica): Record<strin
     UAIT_DRAIN_TIMEOUT_MS: String(DRAIN_TIMEOUT_MS),
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://${mesh.host("jaeger")}:${mesh.port("jaeger", "otlp")}`,
     ...(mesh.tls ? tlsEnvironment(mesh) : {}),
-    ...Object.fromEntries(Object.entries(replica.service.environment).map(([key, value]) => [key, filled(value, mesh, replica)])),
+    ...Object.fromEntries(
+      Object.entries(replica.service.environment).map(([key, value]) => [key, filled(value, mesh, replica)]),
+    ),
   };
 }
 

@@ -1,5 +1,5 @@
-import type { Catalogue } from "../catalogue/schema.js";
 import { httpPort } from "../catalogue/rules.js";
+import type { Catalogue } from "../catalogue/schema.js";
 import { folderOf } from "./programs.js";
 
 const OPEN = "<!-- services -->";

@@ -16,11 +16,17 @@ const TAIL_BYTES = 1500;
  * @param note told which processes are awaited, and what each said
  * @throws Failure `UNHEALTHY` with the end of the process's log, as soon as supervisord gives one up or its time has passed
  */
-export async function awaitServing(context: Context, supervisor: Supervisor, note: (text: string) => void): Promise<void> {
+export async function awaitServing(
+  context: Context,
+  supervisor: Supervisor,
+  note: (text: string) => void,
+): Promise<void> {
   const began = performance.now();
   let waiting: readonly HealthCheck[] = healthChecks(context.catalogue, context.mesh);
   while (waiting.length > 0) {
-    const answers = await Promise.all(waiting.map(async (check) => ({ check, answer: await check.ask(context.signal) })));
+    const answers = await Promise.all(
+      waiting.map(async (check) => ({ check, answer: await check.ask(context.signal) })),
+    );
     const missing = answers.filter(({ answer }) => answer !== SERVING);
     if (missing.length === 0) return;
     note(`waiting for ${missing.map(({ check, answer }) => `${check.process} (${answer})`).join(", ")}`);
@@ -28,7 +34,8 @@ export async function awaitServing(context: Context, supervisor: Supervisor, not
     for (const { check, answer } of missing) {
       const state = states.find(({ name }) => name === check.process)?.state ?? "UNKNOWN";
       const late = performance.now() - began > check.startSeconds * 1000;
-      if (state === "FATAL" || late) throw await unhealthy(context, check, late ? `${answer} after ${check.startSeconds} s` : "gave up starting");
+      if (state === "FATAL" || late)
+        throw await unhealthy(context, check, late ? `${answer} after ${check.startSeconds} s` : "gave up starting");
     }
     waiting = missing.map(({ check }) => check);
     await delay(ROUND_MS, undefined, { signal: context.signal });
@@ -48,7 +55,12 @@ async function tail(path: string): Promise<string> {
   try {
     await using file = await open(path);
     const { size } = await file.stat();
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(TAIL_BYTES), 0, TAIL_BYTES, Math.max(0, size - TAIL_BYTES));
+    const { buffer, bytesRead } = await file.read(
+      Buffer.alloc(TAIL_BYTES),
+      0,
+      TAIL_BYTES,
+      Math.max(0, size - TAIL_BYTES),
+    );
     return buffer.subarray(0, bytesRead).toString("utf8").trimEnd();
   } catch {
     return "(there is no log)";

@@ -24,7 +24,10 @@ export interface ChainResult {
 /** Calls echo-ts -> echo-go -> echo-rust -> echo-python through Envoy's edge with the development key. */
 export async function callChain(context: Context, note: (text: string) => void): Promise<ChainResult> {
   const { mesh, signal } = context;
-  const channel = createChannel(`${mesh.host("envoy")}:${mesh.port("envoy", "edge")}`, ChannelCredentials.createInsecure());
+  const channel = createChannel(
+    `${mesh.host("envoy")}:${mesh.port("envoy", "edge")}`,
+    ChannelCredentials.createInsecure(),
+  );
   const client = createClient(EchoServiceDefinition, channel);
   const key = (await readFile(mesh.paths.devKey, "utf8")).trim();
   const [first, ...route] = CHAIN;
@@ -73,7 +76,9 @@ export async function awaitTrace(context: Context, traceId: string, note: (text:
 }
 
 const traceSchema = z.object({
-  data: z.array(z.object({ spans: z.array(z.unknown()), processes: z.record(z.string(), z.object({ serviceName: z.string() })) })),
+  data: z.array(
+    z.object({ spans: z.array(z.unknown()), processes: z.record(z.string(), z.object({ serviceName: z.string() })) }),
+  ),
 });
 
 function resultOf(response: RelayResponse, milliseconds: number): ChainResult {

@@ -19,7 +19,12 @@ export interface HealthCheck {
 export const SERVING = "SERVING";
 
 /** Names of grpc.health.v1's ServingStatus by number. */
-const STATUS_NAMES: Readonly<Record<number, string>> = { 0: "UNKNOWN", 1: SERVING, 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN" };
+const STATUS_NAMES: Readonly<Record<number, string>> = {
+  0: "UNKNOWN",
+  1: SERVING,
+  2: "NOT_SERVING",
+  3: "SERVICE_UNKNOWN",
+};
 
 /** ms after which an unanswered question counts as no. */
 const ASK_TIMEOUT_MS = 2000;
@@ -37,9 +42,12 @@ export function healthChecks(catalogue: Catalogue, mesh: Layout): HealthCheck[] 
     ...built(mesh).map((replica) => ({
       process: replica.process,
       startSeconds: replica.service.health.start_seconds,
-      ask: (signal: AbortSignal) => askGrpc(
+      ask: (signal: AbortSignal) =>
+        askGrpc(
           // The certificate is for names, and an address is no name (RFC 6066, section 3).
-          createChannel(`${replica.host}:${replica.port}`, credentials, { "grpc.ssl_target_name_override": replica.service.name }),
+          createChannel(`${replica.host}:${replica.port}`, credentials, {
+            "grpc.ssl_target_name_override": replica.service.name,
+          }),
           replica.service.health.service,
           signal,
         ),
@@ -60,7 +68,9 @@ async function askHttp(url: string, signal: AbortSignal): Promise<string> {
 
 function credentialsOf({ tls, paths }: Layout): ChannelCredentials {
   if (!tls) return ChannelCredentials.createInsecure();
-  const [ca, key, certificate] = [paths.tls.ca, paths.tls.serviceKey, paths.tls.service].map((file) => readFileSync(file));
+  const [ca, key, certificate] = [paths.tls.ca, paths.tls.serviceKey, paths.tls.service].map((file) =>
+    readFileSync(file),
+  );
   return ChannelCredentials.createSsl(ca, key, certificate);
 }
 

@@ -1,8 +1,8 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { createServer } from "node:net";
+import type { Catalogue } from "../catalogue/schema.js";
 import { Failure } from "../failure.js";
 import { built, type Layout } from "../layout.js";
-import type { Catalogue } from "../catalogue/schema.js";
 
 /** A port that a process of the mesh will listen on. */
 export interface Claim {
@@ -15,7 +15,10 @@ export interface Claim {
 export function claims(catalogue: Catalogue, mesh: Layout): Claim[] {
   return [
     ...catalogue.infrastructure.flatMap((part) =>
-      Object.keys(part.ports).map((name) => ({ port: mesh.port(part.name, name), owner: `${part.name} (${name.replaceAll("_", " ")})` })),
+      Object.keys(part.ports).map((name) => ({
+        port: mesh.port(part.name, name),
+        owner: `${part.name} (${name.replaceAll("_", " ")})`,
+      })),
     ),
     ...built(mesh).flatMap((replica) => [
       { port: replica.port, owner: `${replica.process} (gRPC)` },
@@ -40,14 +43,17 @@ export async function requireFree(wanted: readonly Claim[]): Promise<void> {
   throw new Failure({
     reason: "PORT_IN_USE",
     message: lines.join("\n"),
-    remedy: "stop what holds it, or move every port of this mesh: UAIT_PORT_BASE=20000 make up (and the same for down, status and logs)",
+    remedy:
+      "stop what holds it, or move every port of this mesh: UAIT_PORT_BASE=20000 make up (and the same for down, status and logs)",
   });
 }
 
 function isFree(port: number): Promise<boolean> {
   return new Promise((settle, reject) => {
     const server = createServer();
-    server.once("error", (cause: NodeJS.ErrnoException) => (cause.code === "EADDRINUSE" ? settle(false) : reject(cause)));
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      cause.code === "EADDRINUSE" ? settle(false) : reject(cause),
+    );
     // All addresses: a listener on any one of them is in the way.
     server.listen({ port, host: "0.0.0.0", exclusive: true }, () => server.close(() => settle(true)));
   });
@@ -61,7 +67,8 @@ export async function listeners(): Promise<Map<number, string>> {
       const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
       const port = local?.split(":")[1];
       // 0A is TCP_LISTEN (proc(5)).
-      if (state === "0A" && port !== undefined && inode !== undefined) ports.set(`socket:[${inode}]`, Number.parseInt(port, 16));
+      if (state === "0A" && port !== undefined && inode !== undefined)
+        ports.set(`socket:[${inode}]`, Number.parseInt(port, 16));
     }
   }
   const found = new Map<number, string>();

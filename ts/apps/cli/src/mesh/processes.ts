@@ -15,7 +15,9 @@ const TICKS_PER_SECOND = 100;
 export async function factsOf(pid: number): Promise<ProcessFacts | undefined> {
   try {
     const [status, stat, uptime] = await Promise.all(
-      ["status", "stat"].map((file) => readFile(`/proc/${pid}/${file}`, "utf8")).concat(readFile("/proc/uptime", "utf8")),
+      ["status", "stat"]
+        .map((file) => readFile(`/proc/${pid}/${file}`, "utf8"))
+        .concat(readFile("/proc/uptime", "utf8")),
     );
     const resident = /^VmRSS:\s+(\d+) kB/m.exec(status ?? "")?.[1];
     // Field 22, the start in ticks since boot; the command in field 2 may hold spaces and brackets.

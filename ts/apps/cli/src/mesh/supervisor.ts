@@ -106,18 +106,33 @@ export class Supervisor {
     for (const layer of [...new Set(all.map(({ priority }) => priority))].sort((a, b) => b - a)) {
       const members = all.filter(({ priority }) => priority === layer);
       // What cannot be stopped by name (a program that the running configuration lacks) goes with supervisord itself.
-      await Promise.allSettled(members.map(({ name }) => this.control(["stop", name], AbortSignal.timeout(STOP_SECONDS * 1000))));
+      await Promise.allSettled(
+        members.map(({ name }) => this.control(["stop", name], AbortSignal.timeout(STOP_SECONDS * 1000))),
+      );
     }
   }
 
   private async control(args: readonly string[], signal: AbortSignal): Promise<string> {
     const { supervisorctl, python } = pythonPrograms(this.mesh.paths.install);
     // `status` exits 3 when a process is not running, which is an answer and no failure.
-    return run("sh", ["-c", '"$@"; status=$?; [ $status -eq 3 ] || exit $status', "sh", python, supervisorctl, "-c", this.config, ...args], {
-      cwd: this.mesh.paths.root,
-      signal,
-      reason: "NOT_RUNNING",
-      remedy: "make up",
-    });
+    return run(
+      "sh",
+      [
+        "-c",
+        '"$@"; status=$?; [ $status -eq 3 ] || exit $status',
+        "sh",
+        python,
+        supervisorctl,
+        "-c",
+        this.config,
+        ...args,
+      ],
+      {
+        cwd: this.mesh.paths.root,
+        signal,
+        reason: "NOT_RUNNING",
+        remedy: "make up",
+      },
+    );
   }
 }

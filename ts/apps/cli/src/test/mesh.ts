@@ -19,11 +19,19 @@ export interface Ended {
 /** Runs the CLI as the Makefile does. `undefined` removes a variable. */
 export function uait(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<Ended> {
   const tsx = join(ROOT, "ts/node_modules/tsx/dist/esm/index.mjs");
-  return ended("node", ["--import", tsx, "--conditions=uait-source", join(ROOT, "ts/apps/cli/src/main.ts"), ...args], env);
+  return ended(
+    "node",
+    ["--import", tsx, "--conditions=uait-source", join(ROOT, "ts/apps/cli/src/main.ts"), ...args],
+    env,
+  );
 }
 
 /** Runs a program from the root of the checkout to its end. */
-export async function ended(command: string, args: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<Ended> {
+export async function ended(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Ended> {
   const child = spawn(command, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   const [stdout, stderr, code] = await Promise.all([
     text(child.stdout),

@@ -16,13 +16,21 @@ interface GoTool {
 
 /** Every tool that is built from source, by the name of its program. */
 export const GO_TOOLS = {
-  jaeger: { module: "jaeger", package: "github.com/jaegertracing/jaeger/cmd/jaeger", source: "github.com/jaegertracing/jaeger" },
+  jaeger: {
+    module: "jaeger",
+    package: "github.com/jaegertracing/jaeger/cmd/jaeger",
+    source: "github.com/jaegertracing/jaeger",
+  },
   "weaviate-server": {
     module: "weaviate",
     package: "github.com/weaviate/weaviate/cmd/weaviate-server",
     source: "github.com/weaviate/weaviate",
   },
-  grpcurl: { module: "clients", package: "github.com/fullstorydev/grpcurl/cmd/grpcurl", source: "github.com/fullstorydev/grpcurl" },
+  grpcurl: {
+    module: "clients",
+    package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+    source: "github.com/fullstorydev/grpcurl",
+  },
   ghz: { module: "clients", package: "github.com/bojand/ghz/cmd/ghz", source: "github.com/bojand/ghz" },
   "compose-go": {
     module: "compose",
@@ -48,7 +56,12 @@ export async function pinnedVersion(root: string, name: GoToolName): Promise<str
   const text = await readFile(`${root}/deploy/tools/${tool.module}/go.mod`, "utf8");
   const version = text
     .split("\n")
-    .map((line) => line.trim().replace(/^require /, "").split(/\s+/))
+    .map((line) =>
+      line
+        .trim()
+        .replace(/^require /, "")
+        .split(/\s+/),
+    )
     .find(([module]) => module === tool.source)?.[1];
   if (version === undefined) throw new Error(`deploy/tools/${tool.module}/go.mod does not require ${tool.source}`);
   return version.replace(/^v/, "");
@@ -59,7 +72,7 @@ export async function pinnedVersion(root: string, name: GoToolName): Promise<str
  * is checked against the SHA-256 written when it was built, and the build itself against the committed go.sum.
  */
 export async function installGoTool(context: Context, name: GoToolName): Promise<string> {
-  const { mesh, cache, signal } = context;
+  const { cache, signal } = context;
   const tool = GO_TOOLS[name];
   const folder = moduleFolder(context, name);
   const cached = await cachedTool(context, name);
@@ -68,14 +81,20 @@ export async function installGoTool(context: Context, name: GoToolName): Promise
     await context.progress.step(`build ${name} (once)`, async (note) => {
       const args = ["build", "-trimpath", "-mod=readonly", "-ldflags=-s -w"];
       await place(cached, async (partial) => {
-        await run("go", [...args, "-o", partial, tool.package], { cwd: folder, signal, onLine: note, reason: "INSTALL_FAILED" });
+        await run("go", [...args, "-o", partial, tool.package], {
+          cwd: folder,
+          signal,
+          onLine: note,
+          reason: "INSTALL_FAILED",
+        });
         await writeWhole(`${cached}.sha256`, `${await sha256(partial)}\n`);
       });
     });
   }
   await verifyCached(cached, name);
   const installed = toolPath(context, name);
-  if (!(await exists(installed)) || (await sha256(installed)) !== (await sha256(cached))) await copyWhole(cached, installed);
+  if (!(await exists(installed)) || (await sha256(installed)) !== (await sha256(cached)))
+    await copyWhole(cached, installed);
   return installed;
 }
 

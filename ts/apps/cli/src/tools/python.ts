@@ -16,7 +16,13 @@ const ENVIRONMENT_MEBIBYTES = 1024;
 const checksumsSchema = z.record(z.string(), z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/)));
 
 /** Where the Python environment's programs and Envoy are. */
-export function pythonPrograms(install: string): { python: string; supervisord: string; supervisorctl: string; nats: string; envoy: string } {
+export function pythonPrograms(install: string): {
+  python: string;
+  supervisord: string;
+  supervisorctl: string;
+  nats: string;
+  envoy: string;
+} {
   return {
     python: `${install}/venv/bin/python`,
     supervisord: `${install}/venv/bin/supervisord`,
@@ -60,7 +66,11 @@ async function installUv(context: Context): Promise<string> {
     const options = { cwd: root, signal: context.signal, reason: "INSTALL_FAILED" } as const;
     await run("python3", ["-m", "venv", scratch], { ...options, remedy: "apt-get install python3-venv" });
     await hashChecked("uv", () =>
-      run(`${scratch}/bin/pip`, ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", UV_PIN], options),
+      run(
+        `${scratch}/bin/pip`,
+        ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", UV_PIN],
+        options,
+      ),
     );
     await chmod(`${scratch}/bin/uv`, 0o755);
     await copyWhole(`${scratch}/bin/uv`, installed);
@@ -75,7 +85,8 @@ export async function verifyListed(context: Context, tool: string, path: string)
   const list = checksumsSchema.parse(parse(await readFile(join(context.mesh.paths.root, CHECKSUMS), "utf8")));
   const platform = `${process.platform}-${process.arch}`;
   const expected = list[tool]?.[platform];
-  if (expected === undefined) context.progress.say(`  ${tool}: no sha256 is listed for ${platform}; its package's hash was checked`);
+  if (expected === undefined)
+    context.progress.say(`  ${tool}: no sha256 is listed for ${platform}; its package's hash was checked`);
   else await verifyChecksum({ path, tool, expected, list: CHECKSUMS });
 }
 
@@ -87,7 +98,8 @@ async function hashChecked<T>(what: string, install: () => Promise<T>): Promise<
     throw new Failure({
       reason: "CHECKSUM_MISMATCH",
       message: `${what} is not what was pinned: ${cause.message}`,
-      remedy: "do not install it by hand: uv cache clean, pip cache purge, try again; if it persists, the registry serves something else than was pinned",
+      remedy:
+        "do not install it by hand: uv cache clean, pip cache purge, try again; if it persists, the registry serves something else than was pinned",
       cause,
     });
   }

