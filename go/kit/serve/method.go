@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	errorv1 "uait.dev/go/gen/uait/error/v1"
@@ -109,13 +108,14 @@ func (m *method) unary(desc grpc.MethodDesc) grpc.MethodDesc {
 	desc.Handler = func(
 		implementation any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor,
 	) (any, error) {
+		// Before decoding: grpc-go itself answers a message that it cannot decode, at once and with the trailer as it is then.
+		// Setting fails only once the caller has gone, and then nobody reads the trailer.
+		_ = grpc.SetTrailer(ctx, m.server.meter.Trailer())
 		c, err := m.begin(ctx)
 		var reply any
 		if err == nil {
 			reply, err = c.handle(handler, implementation, decode)
 		}
-		// It fails only once the caller has gone, and then nobody reads the trailer.
-		_ = grpc.SetTrailer(ctx, m.server.meter.Trailer())
 		return reply, c.finish(err)
 	}
 	return desc
@@ -129,16 +129,16 @@ func (c *call) handle(handler grpc.MethodHandler, implementation any, decode fun
 	if err != nil {
 		return nil, err
 	}
-	if message, ok := reply.(proto.Message); ok && proto.Size(message) > c.method.server.kit.MaxMessageBytes {
-		return nil, tooLarge("response", c.method.server.kit.MaxMessageBytes)
+	if err := c.fits(reply); err != nil {
+		return nil, err
 	}
 	return reply, nil
 }
 
-// accept holds a decoded message to its rules.
+// accept holds a decoded message to its rules. One that is too large was answered by grpc-go already, without our reason.
 func (c *call) accept(decoding error, message any) error {
 	if decoding != nil {
-		return c.undecodable(decoding)
+		return decoding
 	}
 	if message, ok := message.(proto.Message); ok {
 		return c.method.server.validator.Check(message)
@@ -146,11 +146,19 @@ func (c *call) accept(decoding error, message any) error {
 	return nil
 }
 
-func (c *call) undecodable(err error) error {
-	if grpcstatus.Code(err) == codes.ResourceExhausted {
-		return tooLarge("request", c.method.server.kit.MaxMessageBytes)
+// fits refuses a response that grpc-go would refuse, so that the caller learns the reason and the limit.
+func (c *call) fits(response any) error {
+	limit := c.method.server.kit.MaxMessageBytes
+	message, ok := response.(proto.Message)
+	if !ok || proto.Size(message) <= limit {
+		return nil
 	}
-	return err
+	return &status.Error{
+		Code:     codes.ResourceExhausted,
+		Reason:   errorv1.Reason_REASON_MESSAGE_TOO_LARGE,
+		Message:  fmt.Sprintf("the response is larger than %d bytes", limit),
+		Metadata: map[string]string{"limit_bytes": strconv.Itoa(limit)},
+	}
 }
 
 func (m *method) stream(desc grpc.StreamDesc) grpc.StreamDesc {
@@ -184,11 +192,10 @@ func (s *serverStream) RecvMsg(message any) error {
 }
 
 func (s *serverStream) SendMsg(message any) error {
-	err := s.ServerStream.SendMsg(message)
-	if grpcstatus.Code(err) == codes.ResourceExhausted {
-		return tooLarge("response", s.call.method.server.kit.MaxMessageBytes)
+	if err := s.call.fits(message); err != nil {
+		return err
 	}
-	return err
+	return s.ServerStream.SendMsg(message)
 }
 
 func unknownMethod(_ any, stream grpc.ServerStream) error {
@@ -218,15 +225,6 @@ func tenantMissing() error {
 		Code:    codes.Unauthenticated,
 		Reason:  errorv1.Reason_REASON_TENANT_MISSING,
 		Message: "the call carries no valid " + identity.TenantKey,
-	}
-}
-
-func tooLarge(what string, limit int) error {
-	return &status.Error{
-		Code:     codes.ResourceExhausted,
-		Reason:   errorv1.Reason_REASON_MESSAGE_TOO_LARGE,
-		Message:  fmt.Sprintf("the %s is larger than %d bytes", what, limit),
-		Metadata: map[string]string{"limit_bytes": strconv.Itoa(limit)},
 	}
 }
 
