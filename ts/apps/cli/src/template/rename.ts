@@ -56,6 +56,7 @@ export function renamed(text: string, service: NewService): string {
     [/@uait\/echo\b/g, `@uait/${service.name}`],
     [/\buait-echo\b/g, `uait-${service.name}`],
     [/\buait_echo\b/g, `uait_${snake}`],
+    [/\bname = "echo"/g, `name = "${service.name}"`],
     [/\/api\/v1\/echo\b/g, `/api/v1/${service.name}`],
     // Its own types and functions.
     [/\bEcho(?=Handler|Error|Config|Failure)/g, pascal],
