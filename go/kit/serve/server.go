@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,8 @@ const (
 	pingLeast   = 10 * time.Second
 	pingEvery   = 30 * time.Second
 	pingTimeout = 10 * time.Second
+
+	workersPerProcessor = 8
 )
 
 // Server is a gRPC server with everything around it. Services register with it as with a *grpc.Server, before Run.
@@ -125,6 +128,9 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingTimeout}),
 		grpc.UnknownServiceHandler(unknownMethod),
+		// A goroutine made for each call grows its stack anew each time, an eighth of the call's cost. Calls beyond the workers
+		// still get goroutines of their own.
+		grpc.NumStreamWorkers(uint32(workersPerProcessor * runtime.GOMAXPROCS(0))),
 	}
 	if s.kit.TLS != nil {
 		options = append(options, grpc.Creds(s.kit.TLS.Server()))
