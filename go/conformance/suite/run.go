@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,9 @@ type Options struct {
 	Server string
 	// Service is the catalogue name of the service; sent as x-uait-service, and the value of ${service}.
 	Service string
+	// API is the full name of the gRPC service to call, which has the RPCs and messages of EchoService, as a service made from the
+	// template has until its author replaces them; empty means uait.echo.v1.EchoService itself.
+	API string
 	// Process is the server's process, for the drain; nil fails that case.
 	Process Process
 	// TLS holds the client's keys; nil speaks plain text.
@@ -61,7 +65,7 @@ type Result struct {
 // runner is one run of a file.
 type runner struct {
 	options Options
-	target  *grpc.ClientConn
+	target  grpc.ClientConnInterface
 	server  *grpc.ClientConn
 	words   words
 }
@@ -70,6 +74,9 @@ type runner struct {
 func Run(ctx context.Context, file *File, options Options, report func(Result) error) error {
 	if options.Server == "" {
 		options.Server = options.Target
+	}
+	if options.API == "" {
+		options.API = echov1.EchoService_ServiceDesc.ServiceName
 	}
 	target, err := connect(options.Target, options.TLS)
 	if err != nil {
@@ -82,7 +89,7 @@ func Run(ctx context.Context, file *File, options Options, report func(Result) e
 	}
 	defer func() { _ = server.Close() }()
 	r := &runner{
-		options: options, target: target, server: server,
+		options: options, target: renamed{ClientConnInterface: target, api: options.API}, server: server,
 		words: words{"unique": uniqueWord(), "service": options.Service},
 	}
 	cases, err := choose(file.Cases, options.Only)
@@ -100,6 +107,24 @@ func Run(ctx context.Context, file *File, options Options, report func(Result) e
 	}
 	return nil
 }
+
+// renamed calls the methods of EchoService under the name of another gRPC service.
+type renamed struct {
+	grpc.ClientConnInterface
+	api string
+}
+
+func (c renamed) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
+	return c.ClientConnInterface.Invoke(ctx, c.rename(method), request, reply, options...)
+}
+
+func (c renamed) NewStream(
+	ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return c.ClientConnInterface.NewStream(ctx, desc, c.rename(method), options...)
+}
+
+func (c renamed) rename(method string) string { return "/" + c.api + "/" + path.Base(method) }
 
 // choose keeps the case called only, and the cases before it that it may build upon.
 func choose(cases []Case, only string) ([]Case, error) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"uait.dev/go/conformance/suite"
+	echov1 "uait.dev/go/gen/uait/echo/v1"
 	"uait.dev/go/kit/config"
 	"uait.dev/go/kit/natstest"
 	"uait.dev/go/kit/serve"
@@ -99,7 +100,10 @@ func TestConformance_EveryCase_Passes(t *testing.T) {
 	for name, keys := range map[string]*config.TLS{"plain": nil, "mutual_tls": newKeys(t)} {
 		t.Run(name, func(t *testing.T) {
 			echo := startEcho(t, nats.URL, keys)
-			options := suite.Options{Target: echo.server.Address(), Service: catalogueName, Process: echo, TLS: keys}
+			options := suite.Options{
+				Target: echo.server.Address(), Service: catalogueName, API: echov1.EchoService_ServiceDesc.ServiceName,
+				Process: echo, TLS: keys,
+			}
 			count := 0
 			err := suite.Run(context.Background(), file, options, func(result suite.Result) error {
 				count++
