@@ -61,3 +61,22 @@ compose: ## prepare .uait/ for deploy/compose (needs no container engine)
 .PHONY: new
 new: ## a new service from the living template: NAME=my-service LANG=go
 	@$(uait) new --name "$(NAME)" --lang "$(LANG)"
+
+suite = node --import ./ts/node_modules/tsx/dist/esm/index.mjs --conditions=uait-source ts/e2e/src/suite/main.ts
+
+.PHONY: test
+test: ## everything that CI runs, from nothing; part of it with ONLY="go test"
+	@$(uait) install && $(uait) gen && $(suite) $(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: lint
+lint: gen ## linters and formatters of all languages
+	@$(suite) --only "go lint" --only "rust lint" --only "ts lint" --only "python lint" --only contracts
+
+.PHONY: conformance
+conformance: build ## every client against every server, as a matrix
+	@$(suite) --only "test programs" --only conformance
+
+.PHONY: bench-mesh
+bench-mesh: build ## what a call costs, by language and way; about 10 minutes
+	@$(suite) --only "test programs"
+	@cd ts && node --import tsx --conditions=uait-source apps/bench/src/mesh.ts

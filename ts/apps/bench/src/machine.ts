@@ -7,7 +7,11 @@ const GIB = 1024 ** 3;
 
 const version = (command: string, ...args: string[]): string => {
   try {
-    return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim().split("\n")[0] ?? "";
+    return (
+      execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] })
+        .trim()
+        .split("\n")[0] ?? ""
+    );
   } catch (error) {
     return `unknown (${String(error).split("\n")[0]})`;
   }
@@ -15,7 +19,9 @@ const version = (command: string, ...args: string[]): string => {
 
 /** A build from source knows no version of itself; what was built is what the tools module pins. */
 const ghzVersion = (): string =>
-  /github\.com\/bojand\/ghz (v\S+)/.exec(readFileSync(inRepository("deploy", "tools", "clients", "go.mod"), "utf8"))?.[1] ?? "unknown";
+  /github\.com\/bojand\/ghz (v\S+)/.exec(
+    readFileSync(inRepository("deploy", "tools", "clients", "go.mod"), "utf8"),
+  )?.[1] ?? "unknown";
 
 /** What the figures were measured on and with, a line each. */
 export function describeMachine(): string[] {

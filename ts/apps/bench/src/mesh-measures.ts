@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { freePorts, Nats, Process, program, type RunningEnvoy, startEnvoy, until } from "@uait/e2e";
+import { freePorts, type Nats, Process, program, type RunningEnvoy, startEnvoy, until } from "@uait/e2e";
 import { type Load, load, type Measured } from "./ghz.js";
 import type { Jaeger } from "./jaeger.js";
 import type { Subject } from "./subjects.js";
@@ -41,7 +41,13 @@ export class Field {
     readonly idleMebibytes: number,
   ) {}
 
-  static async open(options: { subject: Subject; jaeger: Jaeger; nats: Nats; descriptors: string; folder: string }): Promise<Field> {
+  static async open(options: {
+    subject: Subject;
+    jaeger: Jaeger;
+    nats: Nats;
+    descriptors: string;
+    folder: string;
+  }): Promise<Field> {
     const { subject, jaeger, nats, descriptors, folder } = options;
     const [bare = 0, untraced = 0, traced = 0] = await freePorts(3);
     const kit = (port: number, environment: Readonly<Record<string, string>>): Process =>
@@ -63,7 +69,11 @@ export class Field {
       [
         "bare",
         {
-          process: new Process({ name: `${subject.service} bare`, ...subject.bare(), env: { UAIT_PORT: String(bare) } }),
+          process: new Process({
+            name: `${subject.service} bare`,
+            ...subject.bare(),
+            env: { UAIT_PORT: String(bare) },
+          }),
           address: `127.0.0.1:${bare}`,
         },
       ],
@@ -73,10 +83,17 @@ export class Field {
     await until(() => Date.now() - since >= IDLE_MS, { what: "idle time", timeoutMs: IDLE_MS + 1_000 });
     const idleMebibytes = (await residentBytes(tracedProcess.pid)) / MEBIBYTE;
     const envoys = new Map<"untraced" | "traced", RunningEnvoy>([
-      ["untraced", await startEnvoy({ folder: join(folder, "envoy"), backends: new Map([[subject.service, untraced]]) })],
+      [
+        "untraced",
+        await startEnvoy({ folder: join(folder, "envoy"), backends: new Map([[subject.service, untraced]]) }),
+      ],
       [
         "traced",
-        await startEnvoy({ folder: join(folder, "envoy-traced"), backends: new Map([[subject.service, traced]]), otlp: jaeger.otlp }),
+        await startEnvoy({
+          folder: join(folder, "envoy-traced"),
+          backends: new Map([[subject.service, traced]]),
+          otlp: jaeger.otlp,
+        }),
       ],
     ]);
     return new Field(subject, jaeger, descriptors, backends, envoys, idleMebibytes);
@@ -123,5 +140,6 @@ const used = (pid: number | undefined): Promise<number> => (pid === undefined ? 
 
 async function listening(process: Process, address: string): Promise<void> {
   const { grpc } = await process.serving();
-  if (!grpc.endsWith(address.slice(address.indexOf(":")))) throw new Error(`${process.name} serves at ${grpc}, not at ${address}`);
+  if (!grpc.endsWith(address.slice(address.indexOf(":"))))
+    throw new Error(`${process.name} serves at ${grpc}, not at ${address}`);
 }

@@ -7,7 +7,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { inRepository, Nats, freePorts, withFolder } from "@uait/e2e";
+import { freePorts, inRepository, Nats, withFolder } from "@uait/e2e";
 import { Jaeger } from "./jaeger.js";
 import { describeMachine } from "./machine.js";
 import { Field, type Sample, VARIANTS } from "./mesh-measures.js";
@@ -34,7 +34,9 @@ const away: Verdict[] = [];
 
 await withFolder(async (folder) => {
   const descriptors = join(folder, "descriptors.binpb");
-  execFileSync(inRepository("ts", "node_modules", ".bin", "buf"), ["build", "-o", descriptors], { cwd: inRepository() });
+  execFileSync(inRepository("ts", "node_modules", ".bin", "buf"), ["build", "-o", descriptors], {
+    cwd: inRepository(),
+  });
   const [natsPort = 0] = await freePorts(1);
   const nats = await Nats.start(join(folder, "nats"), natsPort);
   const jaeger = await Jaeger.start(join(folder, "jaeger"));
@@ -68,7 +70,8 @@ async function measureAll(field: Field): Promise<Series[]> {
   );
   for (const { variant, concurrency } of series) await field.measure(variant, concurrency, 1);
   for (let round = 0; round < rounds; round += 1) {
-    for (const { variant, concurrency, samples } of series) samples.push(await field.measure(variant, concurrency, seconds));
+    for (const { variant, concurrency, samples } of series)
+      samples.push(await field.measure(variant, concurrency, seconds));
   }
   return series;
 }

@@ -47,7 +47,11 @@ export function verdicts(all: readonly Series[], idle: ReadonlyMap<Subject, numb
     const of = (variant: Variant, concurrency: number): readonly Sample[] =>
       all.find((s) => s.subject === subject && s.variant === variant && s.concurrency === concurrency)?.samples ?? [];
     // Round by round: what drifts with the machine's speed drifts in both.
-    const overhead = pairwise(of("kit traced", 16), of("bare", 16), (kit, bare) => kit.cpuBackend / bare.cpuBackend - 1);
+    const overhead = pairwise(
+      of("kit traced", 16),
+      of("bare", 16),
+      (kit, bare) => kit.cpuBackend / bare.cpuBackend - 1,
+    );
     found.push({
       what: `${subject.service}: CPU that the kit adds to bare ${subject.framework}, traced, 16 at once`,
       figure: `${show(scaled(overhead, 100), 0)} %`,
@@ -83,7 +87,12 @@ export function verdictTable(found: readonly Verdict[]): string {
 export const pairwise = <T>(left: readonly T[], right: readonly T[], compare: (left: T, right: T) => number): Spread =>
   spread(left.flatMap((sample, index) => (right[index] === undefined ? [] : [compare(sample, right[index])])));
 
-const scaled = ({ median, min, max, n }: Spread, by: number): Spread => ({ median: median * by, min: min * by, max: max * by, n });
+const scaled = ({ median, min, max, n }: Spread, by: number): Spread => ({
+  median: median * by,
+  min: min * by,
+  max: max * by,
+  n,
+});
 
 function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;

@@ -20,7 +20,10 @@ const root = inRepository();
 
 const BARE: Readonly<Record<string, Omit<Subject, "service" | "kit">>> = {
   "echo-ts": {
-    bare: () => ({ command: [process.execPath, inRepository("ts", "apps", "bench", "dist", "bare", "main.js")], cwd: root }),
+    bare: () => ({
+      command: [process.execPath, inRepository("ts", "apps", "bench", "dist", "bare", "main.js")],
+      cwd: root,
+    }),
     framework: "nice-grpc",
     overheadLimit: 0.6,
     residentLimit: 100,

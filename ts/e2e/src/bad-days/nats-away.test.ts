@@ -23,7 +23,8 @@ interface Health {
 let nats: Nats;
 let release: () => void;
 let folderUsed: Promise<void>;
-const running: { readonly name: string; readonly process: Process; readonly serving: Serving; readonly echo: Echo }[] = [];
+const running: { readonly name: string; readonly process: Process; readonly serving: Serving; readonly echo: Echo }[] =
+  [];
 
 const health = async (http: string): Promise<Health> => {
   const response = await fetch(`http://${http}/healthz`);
@@ -115,20 +116,32 @@ describe("NATS away", () => {
       wanted = acknowledged.size;
       await nats.start();
     }
-    await until(() => acknowledged.size >= wanted + PUBLISHES_BETWEEN_KILLS, { what: "publishes after the last kill", timeoutMs: 60_000 });
+    await until(() => acknowledged.size >= wanted + PUBLISHES_BETWEEN_KILLS, {
+      what: "publishes after the last kill",
+      timeoutMs: 60_000,
+    });
     stopped = true;
     await Promise.all(publishers);
 
     const stored = await storedIds();
     const once = new Set(stored);
-    expect([...acknowledged.keys()].filter((id) => !once.has(id)), "acknowledged but not stored").toEqual([]);
-    expect(stored.filter((id, index) => stored.indexOf(id) !== index), "stored twice").toEqual([]);
+    expect(
+      [...acknowledged.keys()].filter((id) => !once.has(id)),
+      "acknowledged but not stored",
+    ).toEqual([]);
+    expect(
+      stored.filter((id, index) => stored.indexOf(id) !== index),
+      "stored twice",
+    ).toEqual([]);
     expect(stored).toHaveLength(acknowledged.size);
 
     const last = [...acknowledged.keys()].slice(-200);
     for (const { echo, name } of running) {
       const heard = await Promise.all(last.map((eventId) => echo.client.awaitEvent({ eventId })));
-      expect(heard.filter(({ handled }) => handled !== 1), `${name} handled these more or less than once`).toEqual([]);
+      expect(
+        heard.filter(({ handled }) => handled !== 1),
+        `${name} handled these more or less than once`,
+      ).toEqual([]);
     }
   });
 });

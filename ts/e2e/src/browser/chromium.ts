@@ -6,7 +6,8 @@ const EXECUTABLE = process.env["UAIT_CHROMIUM"] ?? "/usr/bin/chromium";
 
 /** Starts a headless Chromium that talks to nobody but the pages it is given. */
 export async function startChromium(): Promise<Browser> {
-  if (!existsSync(EXECUTABLE)) throw new Error(`${EXECUTABLE} is missing: install the package chromium, or set UAIT_CHROMIUM`);
+  if (!existsSync(EXECUTABLE))
+    throw new Error(`${EXECUTABLE} is missing: install the package chromium, or set UAIT_CHROMIUM`);
   return await chromium.launch({
     executablePath: EXECUTABLE,
     args: [

@@ -20,10 +20,15 @@ if (list === null || status === null) throw new Error("the page lacks its elemen
 try {
   const client = createClient(EchoServiceDefinition, createChannel(need("edge"), FetchTransport()));
   const metadata = Metadata({ authorization: `Bearer ${need("key")}` });
-  const request = { message: "hello from a browser", count: Number(need("count")), interval: { seconds: 0n, nanos: 50_000_000 } };
+  const request = {
+    message: "hello from a browser",
+    count: Number(need("count")),
+    interval: { seconds: 0n, nanos: 50_000_000 },
+  };
   for await (const { message, index, seen } of client.expand(request, { metadata })) {
     const item = document.createElement("li");
-    item.textContent = seen === undefined ? `${index}: ${message}` : `${index}: ${message}, says ${seen.service} to ${seen.tenant}`;
+    item.textContent =
+      seen === undefined ? `${index}: ${message}` : `${index}: ${message}, says ${seen.service} to ${seen.tenant}`;
     item.dataset["at"] = String(performance.now());
     list.append(item);
   }

@@ -63,7 +63,9 @@ if (wirePairs.length > 0) console.log(`\n${matrix(wirePairs, wireCases)}`);
 
 const failed = [...failures(sorted), ...failures(wirePairs)];
 for (const line of failed) console.log(`\n${line}`);
-const bad = sorted.filter((pair) => !conforms(pair, cases)).length + wirePairs.filter((pair) => !conforms(pair, wireCases)).length;
+const bad =
+  sorted.filter((pair) => !conforms(pair, cases)).length +
+  wirePairs.filter((pair) => !conforms(pair, wireCases)).length;
 const all = sorted.length + wirePairs.length;
 console.log(`\nconformance: ${all - bad} of ${all} pairs conform, in ${((Date.now() - started) / 1000).toFixed(0)} s`);
 process.exitCode = bad > 0 || all === 0 ? 1 : 0;

@@ -17,7 +17,15 @@ export const conforms = (pair: Pair, cases: number): boolean => pair.results.len
 /** A table for each mode: a row for each server, a column for each client, passed of all cases. */
 export function matrix(pairs: readonly Pair[], cases: number): string {
   const modes = [...new Set(pairs.map((pair) => pair.mode))];
-  return modes.map((mode) => table(mode, pairs.filter((pair) => pair.mode === mode), cases)).join("\n\n");
+  return modes
+    .map((mode) =>
+      table(
+        mode,
+        pairs.filter((pair) => pair.mode === mode),
+        cases,
+      ),
+    )
+    .join("\n\n");
 }
 
 function table(mode: string, pairs: readonly Pair[], cases: number): string {
@@ -33,7 +41,14 @@ function table(mode: string, pairs: readonly Pair[], cases: number): string {
     ...servers.map((server) => [server, ...clients.map((client) => cell(server, client))]),
   ];
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows.map((row) => row.map((text, column) => text.padEnd(widths[column] ?? 0)).join("  ").trimEnd()).join("\n");
+  return rows
+    .map((row) =>
+      row
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 /** Each failed case in a line or more: server, client, mode, case, and what came instead. */

@@ -76,7 +76,8 @@ export class Stage {
         ...(mode.tls ? { tls: this.tls } : {}),
       });
       const exit = await process.stop();
-      const ended = exit === 0 ? [] : [{ case: "the server exits with 0", ok: false, ms: 0, error: `${exit}\n${process.tail()}` }];
+      const ended =
+        exit === 0 ? [] : [{ case: "the server exits with 0", ok: false, ms: 0, error: `${exit}\n${process.tail()}` }];
       return { server: server.name, client: client.name, mode: mode.name, results: [...results, ...ended] };
     } catch (error) {
       const failure = { case: "the server serves", ok: false, ms: 0, error: String(error) };

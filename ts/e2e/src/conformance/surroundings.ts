@@ -38,7 +38,9 @@ export async function startEnvoy(options: EnvoyOptions): Promise<RunningEnvoy> {
   const { folder, tls, otlp } = options;
   await mkdir(folder, { recursive: true });
   const descriptors = join(folder, "descriptors.binpb");
-  await execute(inRepository("ts", "node_modules", ".bin", "buf"), ["build", "-o", descriptors], { cwd: inRepository() });
+  await execute(inRepository("ts", "node_modules", ".bin", "buf"), ["build", "-o", descriptors], {
+    cwd: inRepository(),
+  });
   const [port = 0, admin = 0] = await freePorts(2);
   const backends: Backend[] = [...options.backends].map(([name, backend]) => ({
     name,

@@ -39,7 +39,10 @@ export class Nats {
 
   /** Starts it again on the same port and store. */
   async start(): Promise<void> {
-    this.#process = new Process({ name: "nats-server", command: [program("venv", "nats-server"), "-c", this.#configuration] });
+    this.#process = new Process({
+      name: "nats-server",
+      command: [program("venv", "nats-server"), "-c", this.#configuration],
+    });
     const { port } = this;
     await until(() => accepts(port), { what: `nats-server on port ${port}`, timeoutMs: 10_000 });
   }

@@ -100,11 +100,16 @@ export class Process {
         if (picked !== undefined) settle(() => resolve(picked));
       };
       const timer = setTimeout(
-        () => settle(() => reject(new Error(`${this.name}: no such line within ${timeoutMs} ms; it printed:\n${this.tail()}`))),
+        () =>
+          settle(() =>
+            reject(new Error(`${this.name}: no such line within ${timeoutMs} ms; it printed:\n${this.tail()}`)),
+          ),
         timeoutMs,
       );
       this.#watchers.add(watch);
-      void this.exited.then((exit) => settle(() => reject(new Error(`${this.name} ended with ${exit}:\n${this.tail()}`))));
+      void this.exited.then((exit) =>
+        settle(() => reject(new Error(`${this.name} ended with ${exit}:\n${this.tail()}`))),
+      );
     });
   }
 

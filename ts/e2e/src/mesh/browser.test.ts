@@ -29,9 +29,13 @@ const open = async (key: string) => {
 
 test("page_shows_each_message_of_the_stream_as_it_arrives", async () => {
   const tab = await open(mesh.key);
-  await tab.waitForFunction(() => document.querySelector("output")?.textContent !== "under way", undefined, { timeout: 20_000 });
+  await tab.waitForFunction(() => document.querySelector("output")?.textContent !== "under way", undefined, {
+    timeout: 20_000,
+  });
   expect(await tab.textContent("output")).toBe("complete");
-  const items = await tab.$$eval("li", (found) => found.map((item) => ({ text: item.textContent, at: Number(item.dataset["at"]) })));
+  const items = await tab.$$eval("li", (found) =>
+    found.map((item) => ({ text: item.textContent, at: Number(item.dataset["at"]) })),
+  );
   expect(items).toHaveLength(COUNT);
   expect(items[0]?.text).toMatch(/^0: hello from a browser, says echo-\w+ to dev$/);
   // Sent 50 ms apart: had Envoy or the browser held them back, all would have arrived at once.
@@ -43,7 +47,9 @@ test("page_shows_each_message_of_the_stream_as_it_arrives", async () => {
 
 test("page_with_a_wrong_key_is_told_why", async () => {
   const tab = await open("not.a.key");
-  await tab.waitForFunction(() => document.querySelector("output")?.textContent !== "under way", undefined, { timeout: 20_000 });
+  await tab.waitForFunction(() => document.querySelector("output")?.textContent !== "under way", undefined, {
+    timeout: 20_000,
+  });
   expect(await tab.textContent("output")).toContain("UNAUTHENTICATED");
   await tab.close();
 });

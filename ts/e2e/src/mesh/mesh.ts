@@ -1,11 +1,19 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { CATALOGUE_FILE, type Catalogue, type Layout, layout, loadCatalogue, Supervisor, serviceEnvironment } from "@uait/cli";
+import {
+  CATALOGUE_FILE,
+  type Catalogue,
+  type Layout,
+  layout,
+  loadCatalogue,
+  Supervisor,
+  serviceEnvironment,
+} from "@uait/cli";
 import { inject } from "vitest";
+import { servers } from "../conformance/languages.js";
 import { Process } from "../harness/process.js";
 import { inRepository, program } from "../harness/repository.js";
-import { servers } from "../conformance/languages.js";
 
 const execute = promisify(execFile);
 
@@ -46,7 +54,11 @@ export class Mesh {
 
   /** Runs a supervisor command, such as `stop jaeger`. */
   async supervisor(...args: string[]): Promise<string> {
-    const { stdout } = await execute(program("venv", "supervisorctl"), ["-c", new Supervisor(this.layout).config, ...args]);
+    const { stdout } = await execute(program("venv", "supervisorctl"), [
+      "-c",
+      new Supervisor(this.layout).config,
+      ...args,
+    ]);
     return stdout;
   }
 

@@ -19,7 +19,9 @@ test("describe_knows_a_service_that_has_no_process_yet", async () => {
 });
 
 test("call_without_key_is_unauthenticated", async () => {
-  await expect(mesh.grpcurl("-d", '{"message":"x"}', mesh.edge, "uait.echo.v1.EchoService/Echo")).rejects.toThrow(/Unauthenticated/);
+  await expect(mesh.grpcurl("-d", '{"message":"x"}', mesh.edge, "uait.echo.v1.EchoService/Echo")).rejects.toThrow(
+    /Unauthenticated/,
+  );
 });
 
 test("call_with_key_is_answered_by_each_language", async () => {

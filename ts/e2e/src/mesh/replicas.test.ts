@@ -97,7 +97,11 @@ test("envoy_started_without_the_balancer_serves_the_catalogue's_addresses", asyn
     await mesh.supervisor("restart", "envoy");
     channel.close();
     channel = createChannel(mesh.edge);
-    await until(async () => (await instance()) !== "", { what: "a call without the balancer", timeoutMs: 10_000, everyMs: 100 });
+    await until(async () => (await instance()) !== "", {
+      what: "a call without the balancer",
+      timeoutMs: 10_000,
+      everyMs: 100,
+    });
     expect((await instances(50)).size).toBe(1);
   } finally {
     await mesh.supervisor("start", "intelligent-load-balancer");

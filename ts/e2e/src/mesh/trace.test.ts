@@ -27,7 +27,9 @@ beforeAll(async () => {
     spans = await until(
       async () => {
         const found = await readTrace(mesh.address("jaeger", "query"), traceId);
-        return orphans(found).length === 0 && CHAIN.every((name) => found.some(({ service }) => service === name)) && found;
+        return (
+          orphans(found).length === 0 && CHAIN.every((name) => found.some(({ service }) => service === name)) && found
+        );
       },
       { what: `the whole trace ${traceId}`, timeoutMs: FLUSH_MS, everyMs: 250 },
     );

@@ -3,7 +3,8 @@ import { cargo, conformance, go, pytest, settle, vitest } from "./count.js";
 
 describe("count", () => {
   test("go_counts_tests_and_subtests", () => {
-    const output = "=== RUN   TestA\n    --- PASS: TestA/x (0.00s)\n--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)\nFAIL";
+    const output =
+      "=== RUN   TestA\n    --- PASS: TestA/x (0.00s)\n--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)\nFAIL";
     expect(go(output)).toEqual({ passed: 2, failed: 1 });
   });
 

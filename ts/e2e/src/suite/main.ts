@@ -19,7 +19,10 @@ function run(step: Step): Promise<Outcome> {
   console.log(`begin  ${step.name}`);
   const started = Date.now();
   return new Promise((resolve) => {
-    const child = spawn("bash", ["-o", "pipefail", "-c", step.run], { cwd: repository, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn("bash", ["-o", "pipefail", "-c", step.run], {
+      cwd: repository,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const chunks: string[] = [];
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
@@ -28,7 +31,9 @@ function run(step: Step): Promise<Outcome> {
       const output = chunks.join("");
       const count = settle((step.count ?? one)(output), code ?? 1);
       const seconds = (Date.now() - started) / 1000;
-      console.log(`${count.failed > 0 ? "FAILED" : "done  "} ${step.name}: ${count.passed} passed, ${count.failed} failed, ${seconds.toFixed(0)} s`);
+      console.log(
+        `${count.failed > 0 ? "FAILED" : "done  "} ${step.name}: ${count.passed} passed, ${count.failed} failed, ${seconds.toFixed(0)} s`,
+      );
       if (count.failed > 0) console.log(output.slice(-SHOWN_OF_A_FAILURE));
       else if (step.show === true) console.log(output);
       resolve({ step, count, seconds, output });
@@ -37,13 +42,16 @@ function run(step: Step): Promise<Outcome> {
 }
 
 const { only } = values;
-const chosen = only === undefined ? steps : steps.filter((step) => only.includes(step.name)).map(({ after: _, ...step }) => step);
+const chosen =
+  only === undefined ? steps : steps.filter((step) => only.includes(step.name)).map(({ after: _, ...step }) => step);
 const outcomes = await schedule(chosen, LANES, run);
 
 console.log("\nwhere the time went, longest first:");
 for (const { step, seconds, count, skipped } of [...outcomes].sort((a, b) => b.seconds - a.seconds)) {
   const note = skipped === undefined ? "" : `  not run: ${skipped}`;
-  console.log(`${seconds.toFixed(0).padStart(6)} s  ${step.name.padEnd(28)} ${count.passed} passed, ${count.failed} failed${note}`);
+  console.log(
+    `${seconds.toFixed(0).padStart(6)} s  ${step.name.padEnd(28)} ${count.passed} passed, ${count.failed} failed${note}`,
+  );
 }
 const passed = outcomes.reduce((total, { count }) => total + count.passed, 0);
 const failed = outcomes.reduce((total, { count }) => total + count.failed, 0);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Outcome, schedule, type Step } from "./schedule.js";
+import { type Outcome, type Step, schedule } from "./schedule.js";
 
 /** A runner that records how many steps ran at once and lets the named steps fail. */
 function recorder(failing: readonly string[] = []) {
@@ -22,19 +22,38 @@ function recorder(failing: readonly string[] = []) {
 
 test("steps_run_after_those_they_name", async () => {
   const { run, begun } = recorder();
-  await schedule([{ name: "b", run: "", after: ["a"] }, { name: "a", run: "" }], 2, run);
+  await schedule(
+    [
+      { name: "b", run: "", after: ["a"] },
+      { name: "a", run: "" },
+    ],
+    2,
+    run,
+  );
   expect(begun).toEqual(["a", "b"]);
 });
 
 test("steps_fill_the_lanes_and_no_more", async () => {
   const { run, most } = recorder();
-  await schedule(["a", "b", "c", "d"].map((name) => ({ name, run: "" })), 2, run);
+  await schedule(
+    ["a", "b", "c", "d"].map((name) => ({ name, run: "" })),
+    2,
+    run,
+  );
   expect(most()).toBe(2);
 });
 
 test("step_alone_has_no_company", async () => {
   const { run, aloneWith, begun } = recorder();
-  await schedule([{ name: "a", run: "" }, { name: "b", run: "", alone: true }, { name: "c", run: "" }], 2, run);
+  await schedule(
+    [
+      { name: "a", run: "" },
+      { name: "b", run: "", alone: true },
+      { name: "c", run: "" },
+    ],
+    2,
+    run,
+  );
   expect(aloneWith()).toBe(1);
   expect(begun).toHaveLength(3);
 });
@@ -42,7 +61,12 @@ test("step_alone_has_no_company", async () => {
 test("step_after_a_failed_one_is_left_out_and_counts_as_failed", async () => {
   const { run, begun } = recorder(["a"]);
   const outcomes = await schedule(
-    [{ name: "a", run: "" }, { name: "b", run: "", after: ["a"] }, { name: "c", run: "", after: ["b"] }, { name: "d", run: "" }],
+    [
+      { name: "a", run: "" },
+      { name: "b", run: "", after: ["a"] },
+      { name: "c", run: "", after: ["b"] },
+      { name: "d", run: "" },
+    ],
     2,
     run,
   );

@@ -52,7 +52,13 @@ export async function schedule(steps: readonly Step[], lanes: number, run: Runne
       const broken = needs.find((name) => (outcomes.get(name)?.count.failed ?? 0) > 0);
       if (broken !== undefined) {
         waiting.splice(waiting.indexOf(step), 1);
-        outcomes.set(step.name, { step, count: { passed: 0, failed: 1 }, seconds: 0, output: "", skipped: `${broken} failed` });
+        outcomes.set(step.name, {
+          step,
+          count: { passed: 0, failed: 1 },
+          seconds: 0,
+          output: "",
+          skipped: `${broken} failed`,
+        });
         continue;
       }
       const ready = needs.every((name) => outcomes.has(name));

@@ -1,7 +1,11 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
 import * as count from "./count.js";
 import type { Step } from "./schedule.js";
 
-const CARGO = 'CARGO_TARGET_DIR="${UAIT_CACHE:-$HOME/.cache/uait}/cargo" cargo';
+/** Where build caches live: outside the checkout, so that a second clone builds in minutes. */
+const CACHE = process.env["UAIT_CACHE"] ?? join(homedir(), ".cache", "uait");
+const CARGO = `CARGO_TARGET_DIR="${CACHE}/cargo" cargo`;
 const PYTHON = "../.uait/venv/bin/python";
 const VITEST = "npx vitest run --reporter=default";
 
@@ -10,25 +14,57 @@ const VITEST = "npx vitest run --reporter=default";
  * `make test` has installed the tools and made the stubs before.
  */
 export const steps: readonly Step[] = [
-  { name: "rust build", run: `cd rust && ${CARGO} build --release --locked -p uait-echo -p uait-conformance -p uait-bare` },
-  { name: "go build", run: "cd go && go build -trimpath -o ../.uait/build/conformance-go ./conformance && go build -trimpath -o ../.uait/build/bare-go ./bench/bare" },
-  { name: "ts build", run: "cd ts && npx tsc -b" },
-  { name: "services", run: "make build", after: ["rust build", "ts build"] },
+  { name: "services", run: "make build" },
+  {
+    name: "test programs",
+    run: [
+      "(cd go && go build -trimpath -o ../.uait/build/conformance-go ./conformance && go build -trimpath -o ../.uait/build/bare-go ./bench/bare)",
+      `(cd rust && ${CARGO} build --release --locked -p uait-conformance -p uait-bare)`,
+      `for program in conformance bare; do install -D "${CACHE}/cargo/release/$program" .uait/build/$program-rust; done`,
+      "(cd ts && npx tsc -b)",
+    ].join(" && "),
+    after: ["services"],
+  },
 
   { name: "contracts", run: `cd python && ${PYTHON} -m pytest -q tests/contracts`, count: count.pytest },
   { name: "made files", run: "make check" },
-  { name: "go lint", run: "cd go && test -z \"$(gofmt -l $(git ls-files '*.go'))\" && go vet ./... && go tool staticcheck ./...", after: ["go build"] },
+  {
+    name: "go lint",
+    run: "cd go && test -z \"$(gofmt -l $(git ls-files '*.go'))\" && go vet ./... && go tool staticcheck ./...",
+  },
   { name: "ts lint", run: "cd ts && npx biome ci --error-on-warnings ." },
-  { name: "python lint", run: "cd python && ../.uait/venv/bin/ruff check . && ../.uait/venv/bin/ruff format --check . && ../.uait/venv/bin/mypy" },
-  { name: "rust lint", run: `cd rust && cargo fmt --check && ${CARGO} clippy --locked --all-targets -- -D warnings`, after: ["rust build"] },
+  {
+    name: "python lint",
+    run: "cd python && ../.uait/venv/bin/ruff check . && ../.uait/venv/bin/ruff format --check . && ../.uait/venv/bin/mypy",
+  },
+  { name: "rust lint", run: `cd rust && cargo fmt --check && ${CARGO} clippy --locked --all-targets -- -D warnings` },
 
-  { name: "go test", run: "cd go && go test -race -v ./...", count: count.go, after: ["go build"] },
+  { name: "go test", run: "cd go && go test -race -v ./...", count: count.go },
   { name: "rust test", run: `cd rust && ${CARGO} test --locked`, count: count.cargo, after: ["rust lint"] },
-  { name: "ts test", run: `cd ts && ${VITEST} --project unit`, count: count.vitest, after: ["services"] },
+  { name: "ts test", run: `cd ts && ${VITEST} --project unit`, count: count.vitest, after: ["test programs"] },
   { name: "python test", run: `cd python && ${PYTHON} -m pytest -q --ignore=tests/contracts`, count: count.pytest },
 
-  { name: "edge", run: `cd ts && ${VITEST} --project edge`, count: count.vitest, after: ["services"] },
-  { name: "conformance", run: "cd ts && node --import tsx --conditions=uait-source e2e/src/conformance/main.ts", count: count.conformance, show: true, after: ["services"], alone: true },
-  { name: "bad days", run: `cd ts && ${VITEST} --project bad-days`, count: count.vitest, after: ["services"], alone: true },
-  { name: "mesh", run: `cd ts && ${VITEST} --project mesh`, count: count.vitest, after: ["services"], alone: true },
+  { name: "edge", run: `cd ts && ${VITEST} --project edge`, count: count.vitest, after: ["test programs"] },
+  {
+    name: "conformance",
+    run: "cd ts && node --import tsx --conditions=uait-source e2e/src/conformance/main.ts",
+    count: count.conformance,
+    show: true,
+    after: ["test programs"],
+    alone: true,
+  },
+  {
+    name: "bad days",
+    run: `cd ts && ${VITEST} --project bad-days`,
+    count: count.vitest,
+    after: ["test programs"],
+    alone: true,
+  },
+  {
+    name: "mesh",
+    run: `cd ts && ${VITEST} --project mesh`,
+    count: count.vitest,
+    after: ["test programs"],
+    alone: true,
+  },
 ];
