@@ -313,3 +313,42 @@ func TestDrain_openStreams_endAtOnceAsDraining(t *testing.T) {
 	}
 	wantStatus(t, err, codes.Unavailable, "DRAINING", "", "")
 }
+
+// scriptedStream is a lease's stream without a network: it gives the messages, then waits for its context.
+type scriptedStream struct {
+	grpc.ServerStream
+	ctx      context.Context
+	messages chan *balancerv1.RegisterEndpointRequest
+	answered chan struct{}
+}
+
+func (s *scriptedStream) Context() context.Context { return s.ctx }
+
+func (s *scriptedStream) Recv() (*balancerv1.RegisterEndpointRequest, error) {
+	select {
+	case message := <-s.messages:
+		return message, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+}
+
+func (s *scriptedStream) Send(*balancerv1.RegisterEndpointResponse) error {
+	s.answered <- struct{}{}
+	return nil
+}
+
+func TestDrain_openLease_leavesItsEndpointInTheRegistry(t *testing.T) {
+	registry, draining := NewRegistry(SystemClock{}, nil, 16), make(chan struct{})
+	handler := &Handler{Registry: registry, Leases: &Leases{Registry: registry, Clock: SystemClock{}, TTL: time.Hour}, Draining: draining}
+	stream := &scriptedStream{ctx: testContext(t), messages: make(chan *balancerv1.RegisterEndpointRequest, 1), answered: make(chan struct{}, 1)}
+	stream.messages <- register(&balancerv1.Endpoint{Service: "echo", Instance: "a", Host: "127.0.0.1", Port: 1})
+	ended := make(chan error, 1)
+	go func() { ended <- handler.RegisterEndpoint(stream) }()
+	<-stream.answered
+	close(draining)
+	wantStatus(t, <-ended, codes.Unavailable, "DRAINING", "", "")
+	if _, there := registry.Get(Key{"echo", "a"}); !there {
+		t.Error("the drain made the endpoint leave")
+	}
+}

@@ -175,7 +175,7 @@ func TestHistory_resumeOutsideWhatIsKept_isExpired(t *testing.T) {
 		}
 	}
 	for _, after := range []uint64{0, 1, start, start + 1, start + 6, ^uint64(0)} {
-		_, err := registry.Next(context.Background(), after)
+		_, err := registry.Next(testContext(t), after)
 		var expired *Error
 		if !errors.As(err, &expired) || expired.Kind != KindSequenceExpired || expired.Oldest != start+3 {
 			t.Errorf("after %d: got %v", after, err)
