@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -53,7 +52,9 @@ func (s *Server) Run(ctx context.Context) error {
 	lease := s.startLease(leased)
 	s.telemetry.Logger.Info("serving", "grpc", s.address, "http", s.http)
 	close(s.ready)
-	debug.FreeOSMemory() // Compiling rules and descriptors left several times what the service needs when idle.
+	if err := releaseStartup(); err != nil {
+		s.telemetry.Logger.Debug("give back the memory of starting", "error", err)
+	}
 
 	select {
 	case <-ctx.Done():
