@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Clients older than reflection v1 still ask v1alpha, and this tests that they are answered.
+
 package main
 
 import (
