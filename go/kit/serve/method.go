@@ -44,6 +44,7 @@ type call struct {
 	start    time.Time
 	span     telemetry.Span
 	identity identity.Identity
+	deadline deadline
 }
 
 // Value finds the kit's own values in the call itself.
@@ -79,10 +80,11 @@ func (m *method) begin(ctx context.Context) (*call, error) {
 
 // finish turns the handler's error into the call's status and counts the call.
 func (c *call) finish(err error) error {
+	defer c.release()
 	s := c.method.server
 	code := codes.OK
 	if err != nil {
-		converted, hidden := status.Convert(c.Context, err, s.errors)
+		converted, hidden := status.Convert(c, err, s.errors)
 		if hidden {
 			s.telemetry.Logger.ErrorContext(c, "a call failed by a fault of ours", "method", c.method.spanName, "error", err)
 		}
