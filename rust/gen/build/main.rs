@@ -1,7 +1,9 @@
 //! Makes the crate from `proto/`: messages and service stubs, static checks of their protovalidate rules, and method tables.
 
 mod check;
+mod event;
 mod names;
+mod reason;
 mod scalar;
 mod schema;
 mod service;
@@ -31,6 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::write(out.join("checks.rs"), &checks.code)?;
     fs::write(out.join("check_table.rs"), &checks.table)?;
+    fs::write(out.join("reason.rs"), reason::generate(&schema)?)?;
+    fs::write(out.join("event.rs"), event::generate(&schema)?)?;
     fs::write(out.join("descriptors.bin"), schema.encode_all())?;
     write_descriptor_sets(&schema, &out)?;
 

@@ -59,6 +59,13 @@ impl Schema {
         self.pool.all_messages().filter(|m| !m.is_map_entry() && named.contains(m.parent_file().name())).collect()
     }
 
+    /// The comment before the element at `path` of a file (descriptor.proto, `SourceCodeInfo`).
+    pub fn comment(&self, file: &str, path: &[i32]) -> Option<&str> {
+        let file = self.documented.file.iter().find(|f| f.name() == file)?;
+        let location = file.source_code_info.as_ref()?.location.iter().find(|location| location.path == path)?;
+        location.leading_comments.as_deref()
+    }
+
     pub fn encode_all(&self) -> Vec<u8> {
         encode_files(self.pool.files())
     }

@@ -77,6 +77,23 @@ impl ServiceGenerator for Generator {
 }}",
             constant(&full)
         );
+        let _ = writeln!(
+            code,
+            "impl<T> crate::service::Dialled<T> for {module}_client::{name}Client<T>
+where
+    T: tonic::client::GrpcService<tonic::body::Body>,
+    T::Error: Into<tonic::codegen::StdError>,
+    T::ResponseBody: tonic::codegen::Body<Data = tonic::codegen::Bytes> + Send + 'static,
+    <T::ResponseBody as tonic::codegen::Body>::Error: Into<tonic::codegen::StdError> + Send,
+{{
+    fn over(channel: T, bytes: usize) -> Self {{
+        Self::new(channel)
+            .max_decoding_message_size(bytes)
+            .max_encoding_message_size(bytes)
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+    }}
+}}"
+        );
         let methods =
             service.methods.iter().map(|m| (m.proto_name.clone(), m.client_streaming, m.server_streaming)).collect();
         self.services.borrow_mut().insert(full, Entry { methods });

@@ -25,5 +25,8 @@ mod protos {
     include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 }
 
+include!(concat!(env!("OUT_DIR"), "/event.rs"));
+include!(concat!(env!("OUT_DIR"), "/reason.rs"));
+
 pub use protos::*;
 pub use uait::*;

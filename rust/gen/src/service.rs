@@ -51,6 +51,12 @@ pub trait Served: Sized {
     fn limited_to(self, bytes: usize) -> Self;
 }
 
+/// A generated client, made over a channel `T`.
+pub trait Dialled<T>: Sized {
+    /// The client, with messages limited to `bytes` each way and taking gzip.
+    fn over(channel: T, bytes: usize) -> Self;
+}
+
 /// The method with this HTTP/2 path.
 pub fn method(path: &str) -> Option<&'static Method> {
     static BY_PATH: LazyLock<HashMap<&str, &Method>> =
