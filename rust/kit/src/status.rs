@@ -237,6 +237,7 @@ mod tests {
             ("OVERLOADED", "uait.dev", "7")
         );
         let packed = rpc::Status::decode(status.details()).unwrap();
+        assert_eq!(packed.details[0].type_url, "type.googleapis.com/google.rpc.ErrorInfo");
         let retry = rpc::RetryInfo::decode(packed.details[1].value.as_slice()).unwrap();
         assert_eq!(retry.retry_delay.unwrap().nanos, 100_000_000);
     }
