@@ -14,6 +14,9 @@ use super::router::Activity;
 const LEAST_INTERVAL: Duration = Duration::from_secs(10);
 /// As many early pings are forgiven, since a client may be slow to notice that it has become idle.
 const FORGIVEN: u32 = 2;
+/// A write of more bytes than this carries a message or a part of one: acknowledgements and window updates are smaller. A
+/// message leaves in many writes, and a client that measures bandwidth pings in the midst of them.
+const DATA_WRITE: usize = 256;
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
 const PING: u8 = 6;
@@ -32,6 +35,13 @@ pub(super) struct Guarded<IO> {
 impl<IO> Guarded<IO> {
     pub(super) fn new(io: IO, activity: Activity) -> Self {
         Self { io, activity, frames: Frames::new(), last: None, strikes: 0 }
+    }
+
+    /// Notes what was written, which may be a part of a message.
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        if matches!(polled, Poll::Ready(Ok(bytes)) if *bytes > DATA_WRITE) {
+            self.activity.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether these pings may have come now.
@@ -99,7 +109,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -107,7 +119,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -161,5 +175,19 @@ mod tests {
         }
         assert!(guarded.allow(2, now));
         assert!(!guarded.allow(1, now));
+    }
+
+    #[test]
+    fn ping_between_the_parts_of_a_message_is_allowed() {
+        let mut guarded = Guarded::new(tokio::io::empty(), Activity::default());
+        let now = Instant::now();
+        for _ in 0..10 {
+            guarded.wrote(&Poll::Ready(Ok(16_384)));
+            assert!(guarded.allow(1, now));
+        }
+        for acknowledged in 0..4 {
+            guarded.wrote(&Poll::Ready(Ok(17)));
+            assert_eq!(guarded.allow(1, now), acknowledged < 2, "an acknowledgement is no message");
+        }
     }
 }
