@@ -92,10 +92,7 @@ pub fn invalid(violations: Vec<Violation>) -> Status {
 
 /// A detail of a status, packed with its type. prost leaves the domain out of its type URLs, and clients look for it.
 pub fn detail<T: Message + prost::Name>(message: &T) -> prost_types::Any {
-    prost_types::Any {
-        type_url: format!("type.googleapis.com/{}", T::full_name()),
-        value: message.encode_to_vec(),
-    }
+    prost_types::Any { type_url: format!("type.googleapis.com/{}", T::full_name()), value: message.encode_to_vec() }
 }
 
 /// A status with details in `grpc-status-details-bin`.

@@ -58,11 +58,7 @@ impl EchoService for Bare {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("UAIT_PORT").unwrap_or_else(|_| "0".to_owned());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
-    writeln!(
-        std::io::stdout(),
-        r#"{{"msg":"serving","grpc":"{}","http":""}}"#,
-        listener.local_addr()?
-    )?;
+    writeln!(std::io::stdout(), r#"{{"msg":"serving","grpc":"{}","http":""}}"#, listener.local_addr()?)?;
     tonic::transport::Server::builder()
         .add_service(EchoServiceServer::new(Bare))
         .serve_with_incoming(TcpListenerStream::new(listener))

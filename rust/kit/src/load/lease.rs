@@ -1,16 +1,17 @@
 //! The service's place among the balancer's endpoints, held for as long as the stream is.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Status, Streaming};
 use uait_gen::intelligent_load_balancer::v1::balancer_service_client::BalancerServiceClient;
 use uait_gen::intelligent_load_balancer::v1::register_endpoint_request::Action;
-use uait_gen::intelligent_load_balancer::v1::{Endpoint, RegisterEndpointRequest};
+use uait_gen::intelligent_load_balancer::v1::{Endpoint, RegisterEndpointRequest, RegisterEndpointResponse};
 
 use super::Meter;
 use crate::config::Config;
@@ -68,9 +69,13 @@ async fn lease(
     let gone = |_| Status::unavailable("the stream is closed");
     actions.send(request(Action::Register(endpoint.clone()))).await.map_err(gone)?;
     let mut client: BalancerServiceClient<Mesh> = mesh.client();
+    let mut opening = pin!(client.register_endpoint(ReceiverStream::new(requests)));
     let mut grants = tokio::select! {
-        () = turned(withdrawn) => return Ok(()),
-        response = client.register_endpoint(ReceiverStream::new(requests)) => response?.into_inner(),
+        () = turned(withdrawn) => {
+            drop(actions);
+            return withdraw(async { opening.await.map(tonic::Response::into_inner) }).await;
+        }
+        response = &mut opening => response?.into_inner(),
     };
     // Far away until the first grant says when.
     let mut renewal = Instant::now() + Duration::from_secs(3600);
@@ -78,8 +83,7 @@ async fn lease(
         tokio::select! {
             () = turned(withdrawn) => {
                 drop(actions);
-                let ended = async { while grants.message().await?.is_some() {} Ok(()) };
-                return timeout(WITHDRAWAL, ended).await.unwrap_or(Ok(()));
+                return withdraw(std::future::ready(Ok(grants))).await;
             }
             grant = grants.message() => {
                 let grant = grant?.ok_or_else(|| Status::unavailable("the balancer ended the lease"))?;
@@ -94,4 +98,16 @@ async fn lease(
             }
         }
     }
+}
+
+/// After the half-close: sees the stream to its end, so that the balancer learns of a withdrawal and not of a break.
+async fn withdraw(
+    grants: impl Future<Output = Result<Streaming<RegisterEndpointResponse>, Status>>,
+) -> Result<(), Status> {
+    let ended = async {
+        let mut grants = grants.await?;
+        while grants.message().await?.is_some() {}
+        Ok(())
+    };
+    timeout(WITHDRAWAL, ended).await.unwrap_or(Ok(()))
 }

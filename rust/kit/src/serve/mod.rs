@@ -182,7 +182,7 @@ impl Bound {
         let follow = tokio::spawn(self.health.clone().follow(self.kit.events.state()));
         let side = tokio::spawn(http::serve(self.http, self.kit.clone(), self.health.clone()));
         let connections = listener::Connections { router: self.router, tls: self.tls, max_streams: config.max_streams };
-        let served = tokio::spawn(listener::serve(self.grpc, connections, self.stopping.subscribe()));
+        let mut served = tokio::spawn(listener::serve(self.grpc, connections, self.stopping.subscribe()));
         tracing::info!(grpc = %self.grpc_address, http = %self.http_address, version = env!("CARGO_PKG_VERSION"), "serving");
 
         stop.await;
@@ -194,7 +194,8 @@ impl Bound {
         tokio::time::sleep(config.drain_delay).await;
         self.kit.events.stop();
         self.stopping.send(true).ok();
-        let in_time = tokio::time::timeout(config.drain_timeout, served).await.is_ok();
+        let in_time = tokio::time::timeout(config.drain_timeout, &mut served).await.is_ok();
+        served.abort();
         if let Some(lease) = lease {
             tokio::time::timeout(Duration::from_secs(1), lease).await.ok();
         }
