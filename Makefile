@@ -80,3 +80,6 @@ conformance: build ## every client against every server, as a matrix
 bench-mesh: build ## what a call costs, by language and way; about 10 minutes
 	@$(suite) --only "test programs"
 	@cd ts && node --import tsx --conditions=uait-source apps/bench/src/mesh.ts
+
+.PHONY: bench
+bench: bench-mesh ## every benchmark
