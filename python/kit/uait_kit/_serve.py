@@ -160,6 +160,7 @@ class Server:
         self._kit.events.on_change(self._tell_events)
         self._serving = True
         self._spawn(self._meter.run())
+        self._spawn(self._kit.telemetry.run())
         self._spawn(self._kit.events.run())
         for consumer in self._consumers:
             self._spawn(consumer.run())

@@ -5,23 +5,19 @@ Nothing here is global: two services of one process, as tests have them, each ha
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanKind, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from uait_kit._log import log
+from uait_kit._export import LoopExporter
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Telemetry", "extract", "inject"]
 
 _DURATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_FLUSH_TIMEOUT_MS = 2_000
+_FLUSH_TIMEOUT_S = 2.0
 
 _propagator = TraceContextTextMapPropagator()
 
@@ -56,15 +52,18 @@ class Telemetry:
             exporter: Takes the spans instead of the collector; for tests.
         """
         self._provider: TracerProvider | None = None
+        self._exporter: LoopExporter | None = None
         if not config.otel_disabled:
             self._provider = TracerProvider(
                 sampler=ParentBased(TraceIdRatioBased(config.sampler_ratio)),
                 resource=Resource.create({SERVICE_NAME: config.service, SERVICE_INSTANCE_ID: config.instance}),
                 shutdown_on_exit=False,
             )
-            self._provider.add_span_processor(
-                BatchSpanProcessor(exporter or OTLPSpanExporter(endpoint=config.otlp_endpoint))
-            )
+            if exporter is not None:
+                self._provider.add_span_processor(SimpleSpanProcessor(exporter))
+            else:
+                self._exporter = LoopExporter(config.otlp_endpoint)
+                self._provider.add_span_processor(self._exporter)
         self._tracer = None if self._provider is None else self._provider.get_tracer("uait_kit")
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -95,27 +94,15 @@ class Telemetry:
             return NonRecordingSpan(get_current_span(parent).get_span_context())
         return self._tracer.start_span(name, parent, kind, attributes)
 
+    async def run(self) -> None:
+        """Sends spans to the collector until cancelled."""
+        if self._exporter is not None:
+            await self._exporter.run()
+
     async def flush(self) -> None:
-        """Sends what was recorded and ends the exporter; gives up after 2 s when the collector is away."""
-        if self._provider is None:
-            return
-        provider = self._provider
-        loop = asyncio.get_running_loop()
-        flushed = asyncio.Event()
-
-        def end() -> None:
-            provider.force_flush(_FLUSH_TIMEOUT_MS)
-            provider.shutdown()
-            with contextlib.suppress(RuntimeError):  # The loop is closed when this was given up.
-                loop.call_soon_threadsafe(flushed.set)
-
-        # A daemon: it must not keep the process when the exporter is still trying.
-        threading.Thread(target=end, name="flush", daemon=True).start()
-        try:
-            async with asyncio.timeout(_FLUSH_TIMEOUT_MS / 1000):
-                await flushed.wait()
-        except TimeoutError:
-            log("warn", "spans not flushed: the collector is away")
+        """Sends what was recorded; gives up after 2 s when the collector is away."""
+        if self._exporter is not None:
+            await self._exporter.flush(timeout_s=_FLUSH_TIMEOUT_S)
 
 
 def extract(carrier: Mapping[str, str]) -> Context:
