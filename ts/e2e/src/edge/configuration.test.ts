@@ -20,7 +20,9 @@ beforeAll(async () => {
 afterAll(() => rm(home.folder, { recursive: true, force: true }));
 
 const validate = async (file: string): Promise<string> => {
-  const { stdout, stderr } = await promisify(execFile)(ENVOY, ["--mode", "validate", "-c", file, "-l", "warning"], { cwd: inRepository() });
+  const { stdout, stderr } = await promisify(execFile)(ENVOY, ["--mode", "validate", "-c", file, "-l", "warning"], {
+    cwd: inRepository(),
+  });
   return stdout + stderr;
 };
 
@@ -50,7 +52,8 @@ test("configuration_of_the_catalogue_is_accepted_whole", async () => {
     const succeeded = await envoy.stats("\\.(rds\\.(edge|mesh)|cluster_manager\\.cds)\\.update_success$");
     expect([...succeeded.values()].every((count) => count > 0)).toBe(true);
     const dump = await envoy.adminPage("/config_dump");
-    for (const { name } of backends) for (const kind of ["", "-eds", "-static"]) expect(dump).toContain(`"name": "${name}${kind}"`);
+    for (const { name } of backends)
+      for (const kind of ["", "-eds", "-static"]) expect(dump).toContain(`"name": "${name}${kind}"`);
     expect(dump).not.toContain('"error_state"');
   } finally {
     await envoy.stop();
@@ -62,7 +65,9 @@ test("configuration_refuses_no_service_for_want_of_the_balancer", async () => {
   const scene = await Scene.open();
   try {
     const client = scene.client("mesh");
-    expect((await outcomeOf((options) => client.echo({ message: "x" }, options), { "x-uait-tenant": "acme" })).code).toBe("OK");
+    expect(
+      (await outcomeOf((options) => client.echo({ message: "x" }, options), { "x-uait-tenant": "acme" })).code,
+    ).toBe("OK");
   } finally {
     await scene.close();
   }
@@ -72,11 +77,17 @@ test("mesh_alone_is_valid_plain_and_with_mutual_tls", async () => {
   const written = await readFile(inRepository("envoy/envoy.yaml"), "utf8");
   const descriptors = await descriptorSet(join(home.folder, "descriptors.binpb"));
   const address = { host: "127.0.0.1", port: 0 };
-  const backends = [backend("echo-ts", { host: "127.0.0.1", port: 8001 }), backend("echo-go", { host: "127.0.0.1", port: 8002 })];
+  const backends = [
+    backend("echo-ts", { host: "127.0.0.1", port: 8001 }),
+    backend("echo-go", { host: "127.0.0.1", port: 8002 }),
+  ];
   const tls = { ca: home.tls.ca, cert: home.tls.service, key: home.tls.serviceKey };
   for (const security of [{}, { tls }]) {
     const file = join(home.folder, "mesh-only.yaml");
-    await writeFile(file, renderMeshOnly({ backends, mesh: address, admin: address, ...security }, written, descriptors));
+    await writeFile(
+      file,
+      renderMeshOnly({ backends, mesh: address, admin: address, ...security }, written, descriptors),
+    );
     expect(await validate(file)).toContain("OK");
   }
 });
@@ -89,7 +100,14 @@ test("tls_edge_serves_and_refuses_old_protocols", async () => {
     const authorization = `Bearer ${await scene.home.issuer.sign()}`;
     expect((await outcomeOf((options) => client.echo({ message: "x" }, options), { authorization })).code).toBe("OK");
     const [host = "", port] = scene.envoy.address("edge-tls").split(":");
-    const old = { ca, host, port: Number(port), minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" } as const;
+    const old = {
+      ca,
+      host,
+      port: Number(port),
+      minVersion: "TLSv1.1",
+      maxVersion: "TLSv1.1",
+      ciphers: "DEFAULT@SECLEVEL=0",
+    } as const;
     const refused = await new Promise<Error>((resolve, reject) => {
       connectTls(old, () => reject(new Error("TLS 1.1 was accepted"))).once("error", resolve);
     });

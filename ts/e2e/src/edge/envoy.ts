@@ -9,18 +9,14 @@ export type AccessEntry = Readonly<Record<string, string | number | null>>;
 
 /** An Envoy under test. */
 export class Envoy {
-  /** Access log so far. */
-  readonly log: AccessEntry[] = [];
-  #admin = "";
-  #ports: Readonly<Record<string, number>> = {};
-
   private constructor(
-    readonly process: Process,
-  ) {
-    process.onLine((line) => {
-      if (line.startsWith("{")) this.log.push(JSON.parse(line) as AccessEntry);
-    });
-  }
+    private readonly process: Process,
+    /** Access log so far. */
+    readonly log: readonly AccessEntry[],
+    /** URL of the admin listener. */
+    private readonly admin: string,
+    private readonly ports: Readonly<Record<string, number>>,
+  ) {}
 
   /** Renders the configuration, starts Envoy and waits until its listeners take connections. */
   static async start(home: Home, options: EnvoyOptions): Promise<Envoy> {
@@ -34,35 +30,37 @@ export class Envoy {
         ...["--disable-hot-restart", "--concurrency", "1", "--file-flush-interval-msec", "50", "-l", "warning"],
       ],
     });
-    const envoy = new Envoy(process);
+    const log: AccessEntry[] = [];
+    process.onLine((line) => {
+      if (line.startsWith("{")) log.push(JSON.parse(line) as AccessEntry);
+    });
     try {
-      await until(
+      const admin = await until(
         async () => {
-          if (!process.running) return true;
-          envoy.#admin = `http://${(await readFile(adminFile, "utf8")).trim()}`;
-          return (await fetch(`${envoy.#admin}/ready`)).status === 200;
+          if (!process.running) return "ended";
+          const url = `http://${(await readFile(adminFile, "utf8")).trim()}`;
+          return (await fetch(`${url}/ready`)).status === 200 && url;
         },
-        { what: "Envoy, ready", timeoutMs: 15_000 },
+        { what: "Envoy, ready", timeoutMs: 30_000 },
       );
       if (!process.running) throw new Error(`Envoy ended:\n${process.tail()}`);
-      envoy.#ports = await envoy.#listeners();
+      return new Envoy(process, log, admin, await listeners(admin));
     } catch (error) {
-      await envoy.stop();
+      await process.stop();
       throw error;
     }
-    return envoy;
   }
 
   /** `host:port` of a listener. */
   address(listener: "edge" | "edge-tls" | "mesh"): string {
-    const port = this.#ports[listener];
+    const port = this.ports[listener];
     if (port === undefined) throw new Error(`no listener ${listener}`);
     return `127.0.0.1:${port}`;
   }
 
   /** Text of an admin page. */
   async adminPage(path: string): Promise<string> {
-    return (await fetch(`${this.#admin}${path}`)).text();
+    return (await fetch(this.admin + path)).text();
   }
 
   /** Counters and gauges whose names match, by name. */
@@ -81,13 +79,13 @@ export class Envoy {
   async stop(): Promise<void> {
     await this.process.stop();
   }
+}
 
-  async #listeners(): Promise<Record<string, number>> {
-    const page = JSON.parse(await this.adminPage("/listeners?format=json")) as {
-      listener_statuses: { name: string; local_address: { socket_address: { port_value: number } } }[];
-    };
-    return Object.fromEntries(
-      page.listener_statuses.map(({ name, local_address }) => [name, local_address.socket_address.port_value]),
-    );
-  }
+async function listeners(admin: string): Promise<Record<string, number>> {
+  const page = (await (await fetch(`${admin}/listeners?format=json`)).json()) as {
+    listener_statuses: { name: string; local_address: { socket_address: { port_value: number } } }[];
+  };
+  return Object.fromEntries(
+    page.listener_statuses.map(({ name, local_address }) => [name, local_address.socket_address.port_value]),
+  );
 }

@@ -69,7 +69,10 @@ function decodeText(text: string): Buffer {
 test.for(forms)("grpc_web_call_answers_%s", async (form) => {
   const answer = await call(form, ECHO, EchoRequest.encode(EchoRequest.create({ message: "x" })).finish());
   expect(answer).toMatchObject({ http: 200, code: "OK", type: expect.stringContaining(form.split("+")[0] ?? "") });
-  expect(EchoResponse.decode(answer.messages[0] ?? Buffer.of())).toMatchObject({ message: "x", seen: { tenant: "acme" } });
+  expect(EchoResponse.decode(answer.messages[0] ?? Buffer.of())).toMatchObject({
+    message: "x",
+    seen: { tenant: "acme" },
+  });
 });
 
 test.for(forms)("grpc_web_service_error_has_details_%s", async (form) => {
@@ -102,7 +105,10 @@ test.for(forms)("grpc_web_scope_missing_is_permission_denied_%s", async (form) =
 });
 
 test.for(forms)("grpc_web_service_unknown_is_unimplemented_%s", async (form) => {
-  expect(await call(form, "/uait.nowhere.v1.NoService/Do", Buffer.of())).toMatchObject({ http: 200, code: "UNIMPLEMENTED" });
+  expect(await call(form, "/uait.nowhere.v1.NoService/Do", Buffer.of())).toMatchObject({
+    http: 200,
+    code: "UNIMPLEMENTED",
+  });
 });
 
 test("grpc_web_client_library_streams", async () => {
@@ -127,5 +133,8 @@ test("grpc_web_stream_arrives_as_it_is_sent", async () => {
 test("grpc_web_and_grpc_see_the_same_error", async () => {
   const grpc = scene.client("edge");
   const { message, info } = await outcomeOf((options) => grpc.echo({ message: "x" }, options));
-  expect(await call("application/grpc-web+proto", ECHO, Buffer.of(), { authorization: "" })).toMatchObject({ message, info });
+  expect(await call("application/grpc-web+proto", ECHO, Buffer.of(), { authorization: "" })).toMatchObject({
+    message,
+    info,
+  });
 });

@@ -56,7 +56,9 @@ test("key_signed_by_stranger_is_unauthenticated", async () => {
 test("key_altered_is_unauthenticated", async () => {
   const [head, , signature] = (await scene.home.issuer.sign({ tenant: "acme" })).split(".");
   const [, body] = (await scene.home.issuer.sign({ tenant: "globex" })).split(".");
-  expect(await echo({ authorization: `Bearer ${head}.${body}.${signature}` })).toMatchObject({ code: "UNAUTHENTICATED" });
+  expect(await echo({ authorization: `Bearer ${head}.${body}.${signature}` })).toMatchObject({
+    code: "UNAUTHENTICATED",
+  });
 });
 
 test("key_unsigned_is_unauthenticated", async () => {
@@ -74,10 +76,13 @@ test("scope_read_opens_what_has_no_side_effects", async () => {
   });
 });
 
-test.for(["echo.write", "mesh.admin", "other.read echo.write"])("scope_%s_opens_everything_of_the_service", async (scope) => {
-  expect(await echo(await bearer({ scope }))).toMatchObject({ code: "OK" });
-  expect(await publish(await bearer({ scope }))).toMatchObject({ code: "OK" });
-});
+test.for(["echo.write", "mesh.admin", "other.read echo.write"])(
+  "scope_%s_opens_everything_of_the_service",
+  async (scope) => {
+    expect(await echo(await bearer({ scope }))).toMatchObject({ code: "OK" });
+    expect(await publish(await bearer({ scope }))).toMatchObject({ code: "OK" });
+  },
+);
 
 test.for(["", "other.write", "echo.readwrite", "xecho.read", "echo.*", "echo_read", "ECHO.READ", "echo"])(
   "scope_%j_opens_nothing",
@@ -102,11 +107,14 @@ test("identity_headers_from_outside_are_removed", async () => {
   expect(call?.metadata.getAll("x-uait-tenant")).toEqual(["acme"]);
   expect(call?.metadata.getAll("x-uait-subject")).toEqual(["user:7"]);
   expect(call?.metadata.getAll("x-uait-scopes")).toEqual(["echo.write"]);
-  for (const name of ["x-envoy-retry-on", "x-envoy-original-path", "authorization"]) expect(call?.metadata.has(name)).toBe(false);
+  for (const name of ["x-envoy-retry-on", "x-envoy-original-path", "authorization"])
+    expect(call?.metadata.has(name)).toBe(false);
 });
 
 test("identity_headers_without_key_open_nothing", async () => {
-  expect(await echo({ "x-uait-tenant": "acme", "x-uait-scopes": "mesh.admin" })).toMatchObject({ code: "UNAUTHENTICATED" });
+  expect(await echo({ "x-uait-tenant": "acme", "x-uait-scopes": "mesh.admin" })).toMatchObject({
+    code: "UNAUTHENTICATED",
+  });
 });
 
 test("tenant_missing_in_key_stays_missing", async () => {
@@ -115,8 +123,14 @@ test("tenant_missing_in_key_stays_missing", async () => {
 });
 
 test("method_unknown_with_key_is_unimplemented", async () => {
-  const response = await fetch(`${scene.url}/uait.nowhere.v1.NoService/Do`, { method: "POST", headers: await bearer() });
-  expect([response.status, await response.json()]).toMatchObject([404, { code: 12, details: [{ reason: "NOT_IMPLEMENTED" }] }]);
+  const response = await fetch(`${scene.url}/uait.nowhere.v1.NoService/Do`, {
+    method: "POST",
+    headers: await bearer(),
+  });
+  expect([response.status, await response.json()]).toMatchObject([
+    404,
+    { code: 12, details: [{ reason: "NOT_IMPLEMENTED" }] },
+  ]);
 });
 
 test("service_header_unknown_reaches_nobody", async () => {

@@ -96,7 +96,9 @@ test("retries_stay_within_the_budget", async () => {
   scene.recorder.behave = unavailable;
   const calls = 200;
   const before = scene.recorder.of("Echo").length;
-  await Promise.all(Array.from({ length: calls }, () => outcomeOf((options) => client.echo({ message: "x" }, options), TO_RECORDER)));
+  await Promise.all(
+    Array.from({ length: calls }, () => outcomeOf((options) => client.echo({ message: "x" }, options), TO_RECORDER)),
+  );
   const attempts = scene.recorder.of("Echo").length - before;
   // Without a budget each call would be tried three times.
   expect(attempts).toBeGreaterThan(calls);
@@ -136,8 +138,15 @@ test("access_log_names_the_failed_call_and_its_trace", async () => {
 
 test("access_log_of_the_edge_has_every_call", async () => {
   await fetch(`${scene.url}/api/v1/echo/outcomes/logged?callId=hunter2`);
-  const entry = await scene.envoy.logged(({ service, path }) => service === "envoy-edge" && path === "/api/v1/echo/outcomes/logged");
-  expect(entry).toMatchObject({ status: 401, details: "jwt_authn_access_denied{Jwt_is_missing}", msg: "access", level: "info" });
+  const entry = await scene.envoy.logged(
+    ({ service, path }) => service === "envoy-edge" && path === "/api/v1/echo/outcomes/logged",
+  );
+  expect(entry).toMatchObject({
+    status: 401,
+    details: "jwt_authn_access_denied{Jwt_is_missing}",
+    msg: "access",
+    level: "info",
+  });
   expect(entry["trace_id"]).toMatch(/^[0-9a-f]{32}$/);
   expect(JSON.stringify(scene.envoy.log)).not.toContain("hunter2");
 });

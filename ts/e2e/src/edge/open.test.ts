@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Scene } from "./scene.js";
 import { program } from "../harness/repository.js";
+import { Scene } from "./scene.js";
 
 let scene: Scene;
 beforeAll(async () => {
@@ -13,21 +13,36 @@ afterAll(() => scene?.close());
 const preflight = (origin: string, path = "/api/v1/echo") =>
   fetch(scene.url + path, {
     method: "OPTIONS",
-    headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization,x-grpc-web" },
+    headers: {
+      origin,
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "authorization,x-grpc-web",
+    },
   });
 
 const grpcurl = async (...args: string[]) =>
-  (await promisify(execFile)(program("bin", "grpcurl"), ["-plaintext", "-max-time", "10", scene.envoy.address("edge"), ...args])).stdout;
+  (
+    await promisify(execFile)(program("bin", "grpcurl"), [
+      "-plaintext",
+      "-max-time",
+      "10",
+      scene.envoy.address("edge"),
+      ...args,
+    ])
+  ).stdout;
 
-test.for(["http://localhost:5173", "http://127.0.0.1:8080", "http://localhost"])("preflight_from_%s_is_allowed", async (origin) => {
-  for (const path of ["/uait.echo.v1.EchoService/Echo", "/api/v1/echo"]) {
-    const { status, headers } = await preflight(origin, path);
-    expect(status).toBe(200);
-    expect(headers.get("access-control-allow-origin")).toBe(origin);
-    expect(headers.get("access-control-allow-headers")).toContain("authorization");
-    expect(headers.get("access-control-allow-methods")).toContain("POST");
-  }
-});
+test.for(["http://localhost:5173", "http://127.0.0.1:8080", "http://localhost"])(
+  "preflight_from_%s_is_allowed",
+  async (origin) => {
+    for (const path of ["/uait.echo.v1.EchoService/Echo", "/api/v1/echo"]) {
+      const { status, headers } = await preflight(origin, path);
+      expect(status).toBe(200);
+      expect(headers.get("access-control-allow-origin")).toBe(origin);
+      expect(headers.get("access-control-allow-headers")).toContain("authorization");
+      expect(headers.get("access-control-allow-methods")).toContain("POST");
+    }
+  },
+);
 
 test.for(["https://evil.example", "http://localhost.evil.example", "http://evil.example/http://localhost", "null"])(
   "preflight_from_%s_is_denied",
@@ -43,7 +58,8 @@ test("page_may_read_status_details_and_trace", async () => {
   expect(response.status).toBe(401);
   expect(response.headers.get("access-control-allow-origin")).toBe("http://localhost:5173");
   const exposed = response.headers.get("access-control-expose-headers");
-  for (const name of ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-uait-trace-id"]) expect(exposed).toContain(name);
+  for (const name of ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-uait-trace-id"])
+    expect(exposed).toContain(name);
 });
 
 test("health_needs_no_key", async () => {
@@ -65,5 +81,6 @@ test("healthz_is_envoys_own", async () => {
 });
 
 test("admin_is_not_reached_through_the_edge", async () => {
-  for (const path of ["/config_dump", "/stats", "/ready", "/certs"]) expect((await fetch(scene.url + path)).status).toBe(401);
+  for (const path of ["/config_dump", "/stats", "/ready", "/certs"])
+    expect((await fetch(scene.url + path)).status).toBe(401);
 });

@@ -42,7 +42,8 @@ export function failure(
   details: Uint8Array | undefined,
 ): Omit<Outcome<never>, "response"> {
   const status = details === undefined ? undefined : RpcStatus.decode(details);
-  if (status !== undefined && status.code !== code) throw new Error(`status ${code}, but its details say ${status.code}`);
+  if (status !== undefined && status.code !== code)
+    throw new Error(`status ${code}, but its details say ${status.code}`);
   const detail = (name: string): Uint8Array | undefined =>
     status?.details.find(({ typeUrl }) => typeUrl === `type.googleapis.com/google.rpc.${name}`)?.value;
   const [info, bad, retry] = [detail("ErrorInfo"), detail("BadRequest"), detail("RetryInfo")];

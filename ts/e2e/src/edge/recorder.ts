@@ -1,4 +1,4 @@
-import { type EchoServiceImplementation, EchoServiceDefinition } from "@uait/gen/uait/echo/v1/echo.js";
+import { EchoServiceDefinition, type EchoServiceImplementation } from "@uait/gen/uait/echo/v1/echo.js";
 import { type CallContext, createServer, type Metadata, type Server, ServerError, Status } from "nice-grpc";
 
 /** A call as it reached the recorder. */
@@ -12,20 +12,26 @@ export type Behaviour = (context: CallContext) => void;
 
 /** An echo service that counts its calls and misbehaves as told: for what no well-behaved service shows of Envoy. */
 export class Recorder {
-  readonly calls: RecordedCall[] = [];
   behave: Behaviour = () => {};
-  readonly #server: Server = createServer();
-  #port = 0;
+
+  private constructor(
+    private readonly server: Server,
+    /** The calls so far. */
+    readonly calls: readonly RecordedCall[],
+    readonly address: { readonly host: string; readonly port: number },
+  ) {}
 
   static async start(): Promise<Recorder> {
-    const recorder = new Recorder();
-    recorder.#server.add(EchoServiceDefinition, recorder.#implementation());
-    recorder.#port = await recorder.#server.listen("127.0.0.1:0");
+    const server = createServer();
+    const calls: RecordedCall[] = [];
+    const record = (method: string, context: CallContext): void => {
+      calls.push({ method, metadata: context.metadata });
+      recorder.behave(context);
+    };
+    server.add(EchoServiceDefinition, implementation(record));
+    const host = "127.0.0.1";
+    const recorder: Recorder = new Recorder(server, calls, { host, port: await server.listen(`${host}:0`) });
     return recorder;
-  }
-
-  get address(): { host: string; port: number } {
-    return { host: "127.0.0.1", port: this.#port };
   }
 
   /** The calls of one method so far. */
@@ -34,41 +40,7 @@ export class Recorder {
   }
 
   async stop(): Promise<void> {
-    this.#server.forceShutdown();
-  }
-
-  #record(method: string, context: CallContext): void {
-    this.calls.push({ method, metadata: context.metadata });
-    this.behave(context);
-  }
-
-  #implementation(): EchoServiceImplementation {
-    const refuse = async (): Promise<never> => {
-      throw new ServerError(Status.UNIMPLEMENTED, "only recorded");
-    };
-    return {
-      echo: async ({ message }, context) => {
-        this.#record("Echo", context);
-        return { message };
-      },
-      publish: async (_, context) => {
-        this.#record("Publish", context);
-        return {};
-      },
-      collect: async (_, context) => {
-        this.#record("Collect", context);
-        return {};
-      },
-      relay: refuse,
-      awaitEvent: refuse,
-      awaitOutcome: refuse,
-      async *expand() {
-        await refuse();
-      },
-      async *converse() {
-        await refuse();
-      },
-    };
+    this.server.forceShutdown();
   }
 }
 
@@ -76,3 +48,28 @@ export class Recorder {
 export const unavailable: Behaviour = () => {
   throw new ServerError(Status.UNAVAILABLE, "not now");
 };
+
+function implementation(record: (method: string, context: CallContext) => void): EchoServiceImplementation {
+  const refuse = (): never => {
+    throw new ServerError(Status.UNIMPLEMENTED, "only recorded");
+  };
+  return {
+    echo: async ({ message }, context) => {
+      record("Echo", context);
+      return { message };
+    },
+    publish: async (_, context) => {
+      record("Publish", context);
+      return {};
+    },
+    collect: async (_, context) => {
+      record("Collect", context);
+      return {};
+    },
+    relay: refuse,
+    awaitEvent: refuse,
+    awaitOutcome: refuse,
+    expand: refuse,
+    converse: refuse,
+  };
+}

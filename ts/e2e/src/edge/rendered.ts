@@ -25,7 +25,11 @@ export async function makeHome(): Promise<Home> {
   const { jwks, tls } = pathsOf(inRepository(), folder);
   const issuer = await Issuer.create();
   await issuer.publish(jwks);
-  await ensureCertificates(await loadCatalogue(inRepository(CATALOGUE_FILE)), pathsOf(inRepository(), folder), new Date());
+  await ensureCertificates(
+    await loadCatalogue(inRepository(CATALOGUE_FILE)),
+    pathsOf(inRepository(), folder),
+    new Date(),
+  );
   return { folder, issuer, jwks, tls };
 }
 

@@ -17,7 +17,10 @@ interface Answer {
   readonly body: any;
 }
 
-async function rest(path: string, init: { body?: unknown; text?: string; headers?: Record<string, string> } = {}): Promise<Answer> {
+async function rest(
+  path: string,
+  init: { body?: unknown; text?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
   const text = init.text ?? (init.body === undefined ? undefined : JSON.stringify(init.body));
   const response = await fetch(scene.url + path, {
     method: text === undefined ? "GET" : "POST",
@@ -45,7 +48,9 @@ test("rest_get_takes_fields_from_the_path", async () => {
 });
 
 test("rest_service_error_is_status_with_details", async () => {
-  const { status, type, body } = await rest("/api/v1/echo", { body: { message: "x", behaviour: { missing: "atlantis" } } });
+  const { status, type, body } = await rest("/api/v1/echo", {
+    body: { message: "x", behaviour: { missing: "atlantis" } },
+  });
   expect([status, type]).toEqual([404, "application/json"]);
   expect(body).toEqual({
     code: 5,
@@ -90,16 +95,26 @@ test("rest_audience_wrong_is_401", async () => {
 
 test("rest_scope_missing_is_403_with_the_scope", async () => {
   const authorization = `Bearer ${await scene.home.issuer.sign({ scope: "echo.read" })}`;
-  const { status, body } = await rest("/api/v1/echo:publish", { body: { message: "x", requestId: "a" }, headers: { authorization } });
+  const { status, body } = await rest("/api/v1/echo:publish", {
+    body: { message: "x", requestId: "a" },
+    headers: { authorization },
+  });
   expect([status, body]).toMatchObject([
     403,
-    { code: 7, message: "the key lacks the scope echo.write", details: [{ reason: "SCOPE_MISSING", metadata: { scope: "echo.write" } }] },
+    {
+      code: 7,
+      message: "the key lacks the scope echo.write",
+      details: [{ reason: "SCOPE_MISSING", metadata: { scope: "echo.write" } }],
+    },
   ]);
 });
 
 test("rest_path_unknown_is_404_with_details", async () => {
   const { status, body } = await rest("/api/v1/nothing");
-  expect([status, body]).toMatchObject([404, { code: 12, details: [{ reason: "NOT_IMPLEMENTED", metadata: { what: "method" } }] }]);
+  expect([status, body]).toMatchObject([
+    404,
+    { code: 12, details: [{ reason: "NOT_IMPLEMENTED", metadata: { what: "method" } }] },
+  ]);
 });
 
 test("rest_malformed_json_is_400_with_details", async () => {
@@ -134,7 +149,9 @@ test("rest_service_header_chooses_the_implementation", async () => {
 
 test("rest_answer_may_be_read_by_a_page_and_hides_load", async () => {
   for (const headers of [{ authorization: `Bearer ${key}` }, { authorization: "" }]) {
-    const response = await fetch(`${scene.url}/api/v1/echo/outcomes/from-path`, { headers: { ...headers, origin: "http://localhost:5173" } });
+    const response = await fetch(`${scene.url}/api/v1/echo/outcomes/from-path`, {
+      headers: { ...headers, origin: "http://localhost:5173" },
+    });
     expect(response.headers.get("access-control-allow-origin")).toBe("http://localhost:5173");
     expect(response.headers.has("endpoint-load-metrics")).toBe(false);
   }

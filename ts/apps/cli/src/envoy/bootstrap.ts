@@ -1,5 +1,16 @@
 import { isIP } from "node:net";
-import { Document, isAlias, isMap, isScalar, isSeq, type Node, parseDocument, type Scalar, visit, type YAMLMap } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Node,
+  parseDocument,
+  type Scalar,
+  visit,
+  type YAMLMap,
+} from "yaml";
 import { downstreamMutualTls, type TlsFiles, upstreamTls } from "./tls.js";
 
 /** Ports as envoy.yaml is written: those of the catalogue without UAIT_PORT_BASE. */
@@ -35,7 +46,10 @@ export interface Bucket {
 export function moveBootstrap(text: string, move: Move): string {
   const document = parseBootstrap(text);
   const ports = new Map<unknown, number>(
-    (Object.keys(WRITTEN_PORTS) as (keyof typeof WRITTEN_PORTS)[]).map((name) => [WRITTEN_PORTS[name], move.ports[name]]),
+    (Object.keys(WRITTEN_PORTS) as (keyof typeof WRITTEN_PORTS)[]).map((name) => [
+      WRITTEN_PORTS[name],
+      move.ports[name],
+    ]),
   );
   visit(document, {
     Pair: (_, pair) => {
@@ -49,7 +63,8 @@ export function moveBootstrap(text: string, move: Move): string {
       }
     },
   });
-  for (const kind of ["listeners", "clusters"] as const) for (const part of named(document, kind)) moveHost(part, move.host);
+  for (const kind of ["listeners", "clusters"] as const)
+    for (const part of named(document, kind)) moveHost(part, move.host);
   if (move.tls !== undefined) {
     const mesh = partNamed(document, "listeners", "mesh");
     mesh.setIn(["filter_chains", 0, "transport_socket"], document.createNode(downstreamMutualTls(move.tls)));

@@ -34,22 +34,44 @@ export function renderMeshOnly(input: MeshOnlyInput, bootstrap: string, descript
     host: (name) => ({ mesh: mesh.host, otlp: otlp?.host })[name],
     tls,
   });
-  const { dynamic_resources: _, static_resources: written, ...rest } = parse(moved, { maxAliasCount: -1 }) as Bootstrap;
+  const {
+    dynamic_resources: __,
+    static_resources: written,
+    ...rest
+  } = parse(moved, { maxAliasCount: -1 }) as Bootstrap;
   const listener = named(written.listeners, "mesh");
-  const manager = listener.filter_chains[0]?.filters[0]?.typed_config;
-  if (manager === undefined) throw new Error("envoy.yaml: the mesh listener has no connection manager");
-  delete manager["rds"];
-  if (otlp === undefined) delete manager["tracing"];
-  manager["route_config"] = meshRoutes({
-    backends,
-    methods: methodsByService(descriptors),
-    details: new StatusDetails(descriptors),
-  });
+  const [chain] = listener.filter_chains;
+  const [filter] = chain?.filters ?? [];
+  if (chain === undefined || filter === undefined)
+    throw new Error("envoy.yaml: the mesh listener has no connection manager");
+  const { rds: _, tracing, ...manager } = filter.typed_config;
+  const standing = {
+    ...listener,
+    filter_chains: [
+      {
+        ...chain,
+        filters: [
+          {
+            ...filter,
+            typed_config: {
+              ...manager,
+              ...(otlp === undefined ? {} : { tracing }),
+              route_config: meshRoutes({
+                backends,
+                methods: methodsByService(descriptors),
+                details: new StatusDetails(descriptors),
+              }),
+            },
+          },
+        ],
+      },
+    ],
+  };
   const clusters = [
     ...(otlp === undefined ? [] : [named(written.clusters, "otlp")]),
     ...backends.map((backend) => staticCluster(backend, backend.name, { tls })),
   ];
-  return stringify({ ...rest, static_resources: { listeners: [listener], clusters } }, { lineWidth: 0 });
+  return stringify({ ...rest, static_resources: { listeners: [standing], clusters } }, { lineWidth: 0 });
 }
 
 interface Named {
@@ -57,7 +79,9 @@ interface Named {
 }
 
 interface Listener extends Named {
-  readonly filter_chains: readonly { readonly filters: readonly { readonly typed_config: Record<string, unknown> }[] }[];
+  readonly filter_chains: readonly {
+    readonly filters: readonly { readonly typed_config: Record<string, unknown> }[];
+  }[];
 }
 
 interface Bootstrap {

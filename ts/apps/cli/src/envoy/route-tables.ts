@@ -24,10 +24,14 @@ export function edgeRoutes(input: EdgeInput): object {
         response_headers_to_add: [
           { header: { key: "x-uait-trace-id", value: "%TRACE_ID%" }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" },
         ],
+        // How busy an instance is, is the mesh's business.
+        response_headers_to_remove: ["endpoint-load-metrics"],
         typed_per_filter_config: {
           "envoy.filters.http.cors": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
-            allow_origin_string_match: input.corsOrigins.map((origin) => ({ safe_regex: { regex: originPattern(origin) } })),
+            allow_origin_string_match: input.corsOrigins.map((origin) => ({
+              safe_regex: { regex: originPattern(origin) },
+            })),
             allow_methods: "GET, POST, PUT, PATCH, DELETE, OPTIONS",
             allow_headers: [
               "authorization",

@@ -1,6 +1,6 @@
 import { noScope, requireScope, scopesFor } from "./access.js";
 import type { Backend } from "./backend.js";
-import { UNAVAILABLE, PERMISSION_DENIED } from "./codes.js";
+import { PERMISSION_DENIED, UNAVAILABLE } from "./codes.js";
 import type { Method } from "./methods.js";
 import type { StatusDetails } from "./status-details.js";
 
@@ -8,7 +8,8 @@ import type { StatusDetails } from "./status-details.js";
 export interface RouteInput {
   readonly backends: readonly Backend[];
   readonly methods: ReadonlyMap<string, readonly Method[]>;
-  readonly details: StatusDetails;
+  /** Writes an error's details as a header. */
+  readonly details: Pick<StatusDetails, "encode">;
   /** The service that answers health and reflection for the whole mesh; absent when there is none. */
   readonly directory?: string | undefined;
 }
@@ -28,10 +29,12 @@ export function routesOf(side: Side, input: RouteInput): object[] {
   for (const backend of input.backends)
     for (const grpc of backend.grpc) implementations.set(grpc, [...(implementations.get(grpc) ?? []), backend]);
   const routes: object[] = [];
+  const share = sharing();
   for (const [grpc, backends] of implementations) {
     const groups = groupsOf(input.methods.get(grpc) ?? []);
     for (const choice of choicesOf(backends))
-      for (const group of groups) routes.push(methodRoute(side, { grpc, choice, group, details: input.details }));
+      for (const group of groups)
+        routes.push(methodRoute(side, { grpc, choice, group, details: input.details, share }));
   }
   routes.push(...openRoutes(side, input), nowhere(side));
   return routes;
@@ -52,12 +55,26 @@ interface Choice {
   readonly headers: readonly object[];
 }
 
+/** Makes a part once for each key, so that the rendered file writes it once and refers to it. */
+type Share = <T extends object>(key: string, make: () => T) => T;
+
+function sharing(): Share {
+  const made = new Map<string, object>();
+  return <T extends object>(key: string, make: () => T): T => {
+    const found = (made.get(key) as T | undefined) ?? make();
+    made.set(key, found);
+    return found;
+  };
+}
+
 const others: Group = { label: "other", writes: true, repeatable: false, streams: true };
 
 function groupsOf(methods: readonly Method[]): Group[] {
   const groups = new Map<string, Group & { names: string[] }>();
   for (const { name, writes, repeatable, streams } of methods) {
-    const label = [writes ? "write" : "read", repeatable ? "repeatable" : "once", streams ? "stream" : "unary"].join("-");
+    const label = [writes ? "write" : "read", repeatable ? "repeatable" : "once", streams ? "stream" : "unary"].join(
+      "-",
+    );
     const known = groups.get(label);
     if (known !== undefined) known.names.push(name);
     else groups.set(label, { label, names: [name], writes, repeatable, streams });
@@ -72,7 +89,10 @@ function choicesOf(backends: readonly Backend[]): Choice[] {
   if (first === undefined) return [];
   if (rest.length === 0) return [{ backend: first, headers: [] }];
   return [
-    ...backends.map((backend) => ({ backend, headers: [{ name: SERVICE_HEADER, string_match: { exact: backend.name } }] })),
+    ...backends.map((backend) => ({
+      backend,
+      headers: [{ name: SERVICE_HEADER, string_match: { exact: backend.name } }],
+    })),
     // Without the header the first of the catalogue; with a wrong one nobody, rather than somebody else.
     { backend: first, headers: [{ name: SERVICE_HEADER, present_match: false }] },
   ];
@@ -80,7 +100,13 @@ function choicesOf(backends: readonly Backend[]): Choice[] {
 
 function methodRoute(
   side: Side,
-  { grpc, choice, group, details }: { grpc: string; choice: Choice; group: Group; details: StatusDetails },
+  {
+    grpc,
+    choice,
+    group,
+    details,
+    share,
+  }: { grpc: string; choice: Choice; group: Group; details: RouteInput["details"]; share: Share },
 ): object {
   const { backend } = choice;
   const scopes = scopesFor(backend, group.writes);
@@ -93,8 +119,12 @@ function methodRoute(
     name: `${grpc}/${group.label}@${backend.name}${choice.headers.length > 0 && isDefault(choice) ? "/default" : ""}`,
     match: { prefix: `/${grpc}/`, ...(headers.length > 0 ? { headers } : {}) },
     ...target(side, { backend, group }),
-    metadata: metadata({ backend, details, ...(side === "edge" ? { scope: scopes[0] } : {}) }),
-    ...(side === "edge" ? { typed_per_filter_config: { "envoy.filters.http.rbac": requireScope(scopes) } } : {}),
+    ...(side === "mesh"
+      ? { metadata: share(backend.name, () => metadata({ backend, details })) }
+      : {
+          metadata: share(`${backend.name} ${scopes[0]}`, () => metadata({ backend, details, scope: scopes[0] })),
+          typed_per_filter_config: { "envoy.filters.http.rbac": share(scopes.join(" "), () => requireScope(scopes)) },
+        }),
   };
 }
 
@@ -115,7 +145,9 @@ function openRoutes(side: Side, { backends, details, directory }: RouteInput): o
   const everybody = backends.find(({ name }) => name === directory);
   const health = "/grpc.health.v1.Health/";
   return [
-    ...backends.map((backend) => to(backend, health, [{ name: SERVICE_HEADER, string_match: { exact: backend.name } }])),
+    ...backends.map((backend) =>
+      to(backend, health, [{ name: SERVICE_HEADER, string_match: { exact: backend.name } }]),
+    ),
     ...(everybody === undefined
       ? []
       : [
@@ -161,7 +193,15 @@ function retryPolicy(conditions: readonly string[]): object {
 }
 
 // Read by the local replies of envoy.yaml.
-function metadata({ backend, details, scope }: { backend: Backend; details: StatusDetails; scope?: string }): object {
+function metadata({
+  backend,
+  details,
+  scope,
+}: {
+  backend: Backend;
+  details: RouteInput["details"];
+  scope?: string;
+}): object {
   const unavailable = details.encode({
     code: UNAVAILABLE,
     message: `${backend.name} cannot be reached`,
@@ -183,17 +223,23 @@ function metadata({ backend, details, scope }: { backend: Backend; details: Stat
   return { filter_metadata: { uait: { service: backend.name, unavailable, ...missing } } };
 }
 
-// 404 is UNIMPLEMENTED in gRPC: what a mesh without this service has to say. At the edge it takes a key to be told. REST requests
-// have this route until the transcoder knows them, so what shall bound them is switched on here.
+// 404 is UNIMPLEMENTED in gRPC: what a mesh without this service has to say.
 function nowhere(side: Side): object {
-  const filters = {
-    "envoy.filters.http.rbac": noScope,
-    "envoy.filters.http.body_size_limit": { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", config: {} },
-  };
+  const everything = { name: "nowhere", match: { prefix: "/" } };
+  if (side === "mesh") return { ...everything, direct_response: { status: 404 } };
   return {
-    name: "nowhere",
-    match: { prefix: "/" },
-    direct_response: { status: 404 },
-    ...(side === "edge" ? { typed_per_filter_config: filters } : {}),
+    ...everything,
+    // No cluster of this name. A direct response would be simpler, but Envoy gives it no CORS headers, and a REST request has this
+    // route until the transcoder knows it.
+    route: { cluster: "nowhere", cluster_not_found_response_code: "NOT_FOUND" },
+    typed_per_filter_config: {
+      // It takes a key, but no scope, to be told.
+      "envoy.filters.http.rbac": noScope,
+      // Bounds what the transcoder will keep.
+      "envoy.filters.http.body_size_limit": {
+        "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+        config: {},
+      },
+    },
   };
 }
