@@ -28,14 +28,14 @@ pub(crate) struct Outcome {
 
 /// Makes the call. Whatever the server answers is an outcome; an error is a case that cannot be run.
 pub(crate) async fn perform(call: &Call, target: &Target) -> Result<Outcome, String> {
-    let method = transcode::method(&call.call)?;
+    let method = transcode::method(&call.method)?;
     let mut client = target.echo();
     match call.compress {
         Some(Compression::Gzip) => client = client.send_compressed(CompressionEncoding::Gzip),
         None => {}
     }
     let made = Made { call, method, target };
-    match call.call.as_str() {
+    match call.method.as_str() {
         "Echo" => made.single(client.echo(made.request()?).await),
         "Collect" => made.single(client.collect(made.requests()?).await),
         "Expand" => made.stream(client.expand(made.request()?).await).await,
@@ -59,7 +59,7 @@ impl Made<'_> {
     fn request<T: Message + Default>(&self) -> Result<Request<T>, String> {
         let messages = transcode::requests(&self.method, &self.call.send, &self.call.fill)?;
         let [message] = <[T; 1]>::try_from(messages)
-            .map_err(|m| format!("{} takes one message, not {}", self.call.call, m.len()))?;
+            .map_err(|m| format!("{} takes one message, not {}", self.call.method, m.len()))?;
         self.with_metadata(Request::new(message))
     }
 

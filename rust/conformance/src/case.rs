@@ -16,7 +16,7 @@ pub(crate) struct Case {
 }
 
 pub(crate) enum Work {
-    Call(Call),
+    Call(Box<Call>),
     Probe(Probe),
 }
 
@@ -24,7 +24,8 @@ pub(crate) enum Work {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Call {
-    pub(crate) call: String,
+    #[serde(rename = "call")]
+    pub(crate) method: String,
     #[serde(default)]
     pub(crate) metadata: BTreeMap<String, String>,
     #[serde(default)]
@@ -135,7 +136,8 @@ fn parse(text: &str) -> Result<Vec<Case>, String> {
 fn case(mut fields: Map<String, Value>) -> Result<Case, String> {
     let Some(Value::String(name)) = fields.remove("name") else { return Err("a case without a name".to_owned()) };
     let is_probe = fields.contains_key("probe");
-    let work = if is_probe { typed(fields).map(Work::Probe) } else { typed(fields).map(Work::Call) };
+    let work =
+        if is_probe { typed(fields).map(Work::Probe) } else { typed(fields).map(|call| Work::Call(Box::new(call))) };
     Ok(Case { work: work.map_err(|e| format!("{name}: {e}"))?, name })
 }
 

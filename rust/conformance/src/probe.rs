@@ -22,7 +22,7 @@ use crate::variables::Variables;
 const UNDER_WAY: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-const STREAM_TIMEOUT: Duration = Duration::from_secs(60);
+const STREAM_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) async fn perform(probe: &Probe, target: &Target, variables: &Variables) -> Result<(), String> {
     match *probe {

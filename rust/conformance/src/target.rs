@@ -66,6 +66,6 @@ fn channel(options: &Options, address: &str) -> Result<Mesh, Error> {
     ]);
     let config =
         Config::read(&environment, Defaults { service: "conformance", port: 0 }).map_err(uait_kit::Error::from)?;
-    let telemetry = Telemetry::new(&config)?;
+    let telemetry = Telemetry::new(&config);
     Ok(Mesh::new(&config, telemetry.tracer)?)
 }

@@ -57,9 +57,9 @@ pub fn generate(schema: &Schema) -> Result<Checks, Box<dyn Error>> {
     }
     checks.code.push_str(&patterns.statics());
     checks.table = format!(
-        "fn check_by_name(name: &str, bytes: &[u8]) -> Vec<uait_gen::check::Violation> {{
+        "pub(super) fn check_by_name(name: &str, bytes: &[u8]) -> Vec<uait_gen::check::Violation> {{
     match name {{\n{arms}        other => panic!(\"{{other}} has no check\"),\n    }}\n}}\n
-const CHECKED: &[&str] = &{:?};\n",
+pub(super) const CHECKED: &[&str] = &{:?};\n",
         ruled.iter().collect::<Vec<_>>()
     );
     Ok(checks)

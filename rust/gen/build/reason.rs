@@ -1,5 +1,6 @@
 //! The gRPC code of each error reason. `error.proto` states it at the head of each value's comment, and nowhere else.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use heck::ToUpperCamelCase;
@@ -32,7 +33,7 @@ const CODES: [&str; 16] = [
 /// `Reason::code`, of every reason there is.
 pub fn generate(schema: &Schema) -> Result<String, String> {
     let reasons = schema.pool().get_enum_by_name(ENUM).ok_or(format!("there is no {ENUM}"))?;
-    let mut arms = String::new();
+    let mut by_code: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (at, value) in reasons.values().enumerate() {
         let at = i32::try_from(at).map_err(|e| e.to_string())?;
         let comment = schema.comment(FILE, &[VALUES.as_slice(), &[at]].concat()).unwrap_or_default();
@@ -46,7 +47,11 @@ pub fn generate(schema: &Schema) -> Result<String, String> {
             }
         };
         let variant = value.name().trim_start_matches("REASON_").to_upper_camel_case();
-        let _ = writeln!(arms, "            Self::{variant} => tonic::Code::{},", code.to_upper_camel_case());
+        by_code.entry(code).or_default().push(format!("Self::{variant}"));
+    }
+    let mut arms = String::new();
+    for (code, variants) in by_code {
+        let _ = writeln!(arms, "            {} => tonic::Code::{},", variants.join(" | "), code.to_upper_camel_case());
     }
     Ok(format!(
         "impl crate::uait::error::v1::Reason {{

@@ -111,7 +111,7 @@ pub fn checks(rules: &Type, kind: &Kind, patterns: &mut Patterns) -> Result<Stri
                 LessThan::Lte(b) => Bound { value: b, closed: true },
             });
             let mut code = equal($name, $rules.r#const);
-            code.push_str(&range($name, lower, upper, "*v", |b| format!("{b}")));
+            code.push_str(&range($name, lower.as_ref(), upper.as_ref(), "*v", |b| format!("{b}")));
             code.push_str(&membership($name, &$rules.r#in, &$rules.not_in));
             Ok(code)
         }};
@@ -146,7 +146,7 @@ pub fn checks(rules: &Type, kind: &Kind, patterns: &mut Patterns) -> Result<Stri
                 duration_rules::LessThan::Lt(d) => bound(d, false),
                 duration_rules::LessThan::Lte(d) => bound(d, true),
             });
-            Ok(range("duration", lower, upper, "(v.seconds, v.nanos)", seconds))
+            Ok(range("duration", lower.as_ref(), upper.as_ref(), "(v.seconds, v.nanos)", seconds))
         }
         Type::Timestamp(r) => {
             use timestamp_rules::{GreaterThan, LessThan};
@@ -166,7 +166,9 @@ pub fn checks(rules: &Type, kind: &Kind, patterns: &mut Patterns) -> Result<Stri
                 LessThan::Lte(t) => Some(bound(t, true)),
                 LessThan::LtNow(_) => None,
             });
-            Ok(range("timestamp", lower, upper, "(v.seconds, v.nanos)", |(s, n)| format!("timestamp {s}.{n:09}")))
+            Ok(range("timestamp", lower.as_ref(), upper.as_ref(), "(v.seconds, v.nanos)", |(s, n)| {
+                format!("timestamp {s}.{n:09}")
+            }))
         }
         Type::Repeated(_) | Type::Map(_) | Type::Any(_) | Type::FieldMask(_) => {
             Err(Unsupported("a rule of a type without static checks".to_owned()))
@@ -203,8 +205,8 @@ fn membership<T: Debug>(name: &str, allowed: &[T], denied: &[T]) -> String {
 /// A lower bound above the upper one asks for a value outside of the two, as `validate.proto` defines it.
 fn range<T: Debug + PartialOrd>(
     name: &str,
-    lower: Option<Bound<T>>,
-    upper: Option<Bound<T>>,
+    lower: Option<&Bound<T>>,
+    upper: Option<&Bound<T>>,
     value: &str,
     shown: impl Fn(&T) -> String,
 ) -> String {
@@ -215,7 +217,7 @@ fn range<T: Debug + PartialOrd>(
     let or_equal = |b: &Bound<T>| if b.closed { " or equal to" } else { "" };
     let at_least = |b: &Bound<T>| format!("greater than{} {}", or_equal(b), shown(&b.value));
     let at_most = |b: &Bound<T>| format!("less than{} {}", or_equal(b), shown(&b.value));
-    match (&lower, &upper) {
+    match (lower, upper) {
         (None, None) => String::new(),
         (Some(l), None) => broken(&below(l), &format!("{name}.{}", low(l)), &format!("must be {}", at_least(l))),
         (None, Some(u)) => broken(&above(u), &format!("{name}.{}", high(u)), &format!("must be {}", at_most(u))),

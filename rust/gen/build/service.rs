@@ -68,6 +68,7 @@ impl ServiceGenerator for Generator {
             code,
             "impl<T: {module}_server::{name}> crate::service::Served for {module}_server::{name}Server<T> {{
     const SERVICE: &'static crate::service::Service = &crate::service::{};
+    const DESCRIPTORS: &'static [u8] = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{full}.bin\"));
     fn limited_to(self, bytes: usize) -> Self {{
         self.max_decoding_message_size(bytes)
             .max_encoding_message_size(bytes)
@@ -122,8 +123,7 @@ pub fn table(services: &BTreeMap<String, Entry>) -> String {
         }
         let _ = writeln!(
             code,
-            "/// `{full}`.\npub static {}: Service = Service {{\n    name: {full:?},\n    methods: &[\n{methods}    ],
-    descriptor_set: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{full}.bin\")),\n}};",
+            "/// `{full}`.\npub static {}: Service = Service {{\n    name: {full:?},\n    methods: &[\n{methods}    ],\n}};",
             constant(full)
         );
     }

@@ -10,8 +10,6 @@ pub struct Service {
     pub name: &'static str,
     /// Its methods, in the order of the proto.
     pub methods: &'static [Method],
-    /// Encoded `FileDescriptorSet` of its file and everything that imports.
-    pub descriptor_set: &'static [u8],
 }
 
 /// A method of a service.
@@ -45,6 +43,10 @@ impl Method {
 pub trait Served: Sized {
     /// The service.
     const SERVICE: &'static Service;
+
+    /// Encoded `FileDescriptorSet` of its file and everything that imports. Not in the table of services, so that a binary
+    /// carries those of the services that it serves, and not of all.
+    const DESCRIPTORS: &'static [u8];
 
     /// The server with messages limited to `bytes` each way, taking and (where the caller did so too) sending gzip.
     #[must_use]

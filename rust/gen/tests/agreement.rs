@@ -1,11 +1,18 @@
 //! The generated checks and the reflective validator of prost-protovalidate find the same rules broken.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test fail it")]
 
 use prost::Message;
 use prost_protovalidate::{Error, Validator};
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 use uait_gen::check::{Check, violations};
 
-include!(concat!(env!("OUT_DIR"), "/check_table.rs"));
+#[allow(clippy::too_many_lines)]
+mod table {
+    use super::check;
+
+    include!(concat!(env!("OUT_DIR"), "/check_table.rs"));
+}
+use table::{CHECKED, check_by_name};
 
 const MESSAGES_OF_EACH_TYPE: u64 = 200;
 const TEXTS: &[&str] = &[

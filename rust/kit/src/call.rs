@@ -130,7 +130,7 @@ mod tests {
         let read = |value: &str| {
             timeout_of(&[(HeaderName::from_static("grpc-timeout"), value.parse().unwrap())].into_iter().collect())
         };
-        assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(read("2H"), Some(Duration::from_hours(2)));
         assert_eq!(read("150m"), Some(Duration::from_millis(150)));
         assert_eq!(read("99999999u"), Some(Duration::from_micros(99_999_999)));
         assert_eq!(read("0n"), Some(Duration::ZERO));
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn timeout_written_is_read_back() {
-        for left in [Duration::ZERO, Duration::from_micros(7), Duration::from_secs(30), Duration::from_secs(86_400)] {
+        for left in [Duration::ZERO, Duration::from_micros(7), Duration::from_secs(30), Duration::from_hours(24)] {
             let headers = [(HeaderName::from_static("grpc-timeout"), timeout_value(left))].into_iter().collect();
             assert_eq!(timeout_of(&headers), Some(left));
         }

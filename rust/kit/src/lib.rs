@@ -6,7 +6,7 @@
 //! fn main() -> ExitCode {
 //!     uait_kit::run(Defaults { service: "echo-rust", port: 8003 }, async |kit, environment| {
 //!         let handler = Handler::new(&kit);
-//!         Server::new(kit).add(EchoServiceServer::new(handler)).run().await
+//!         Server::new(kit).with(EchoServiceServer::new(handler)).run().await
 //!     })
 //! }
 //! ```
@@ -108,7 +108,7 @@ impl Kit {
     /// The address of the mesh cannot be dialled at all.
     pub fn new(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
-        let telemetry = Telemetry::new(&config)?;
+        let telemetry = Telemetry::new(&config);
         let mesh = Mesh::new(&config, telemetry.tracer.clone())?;
         let events = Events::new(&config, &telemetry);
         let meter = Meter::start(config.max_inflight);

@@ -1,4 +1,5 @@
 //! The lease with the balancer, from the register to the withdrawal.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of a test fail it")]
 
 mod support;
 
@@ -94,12 +95,12 @@ async fn lease_is_renewed_lost_taken_anew_and_withdrawn() {
     let (heard, mut hears) = mpsc::unbounded_channel();
     let balancer = |port: &str| {
         let server = Server::new(kit([("UAIT_PORT", port), ("UAIT_DRAIN_TIMEOUT_MS", "0")]));
-        Running::start(server.add_tenantless(BalancerServiceServer::new(Balancer { heard: heard.clone() })))
+        Running::start(server.with_tenantless(BalancerServiceServer::new(Balancer { heard: heard.clone() })))
     };
     let first = balancer("0").await;
     let (address, port) = (first.grpc.to_string(), first.grpc.port().to_string());
     let service = kit([("UAIT_LEASE", "on"), ("UAIT_MESH", &address), ("UAIT_INSTANCE", "stub-1"), ("UAIT_ZONE", "a")]);
-    let service = Running::start(Server::new(service).add(Stub::saying_back())).await;
+    let service = Running::start(Server::new(service).with(Stub::saying_back())).await;
 
     let endpoint = Endpoint {
         service: "stub".to_owned(),

@@ -1,4 +1,5 @@
 //! What the server does around every handler.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of a test fail it")]
 
 mod support;
 
@@ -74,7 +75,7 @@ impl Gate {
 #[tokio::test]
 async fn call_over_the_limit_is_refused_and_told_when_to_come_back() {
     let gate = Gate::new();
-    let server = Running::start(Server::new(kit([("UAIT_MAX_INFLIGHT", "1")])).add(gate.stub())).await;
+    let server = Running::start(Server::new(kit([("UAIT_MAX_INFLIGHT", "1")])).with(gate.stub())).await;
     let mut client = server.client();
     let first = tokio::spawn(async move { client.echo(of_acme(echo("first"))).await });
     gate.begun().await;
@@ -95,7 +96,7 @@ async fn call_over_the_limit_is_refused_and_told_when_to_come_back() {
 #[tokio::test]
 async fn deadline_passed_ends_the_call_and_stops_the_handler() {
     let gate = Gate::new();
-    let server = Running::start(Server::new(kit([])).add(gate.stub())).await;
+    let server = Running::start(Server::new(kit([])).with(gate.stub())).await;
     let status = server.client().echo(within(Duration::from_millis(120), of_acme(echo("x")))).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     assert_eq!(gate.abandoned().await, [Code::DeadlineExceeded]);
@@ -108,7 +109,7 @@ async fn deadline_passed_ends_the_call_and_stops_the_handler() {
 
 #[tokio::test]
 async fn deadline_passed_on_a_stream_ends_it() {
-    let server = Running::start(Server::new(kit([])).add(Stub::saying_back())).await;
+    let server = Running::start(Server::new(kit([])).with(Stub::saying_back())).await;
     let request = ExpandRequest { message: "x".to_owned(), count: 1, ..Default::default() };
     let response = server.client().expand(within(Duration::from_millis(120), of_acme(request))).await.unwrap();
     let status = response.into_inner().message().await.unwrap_err();
@@ -118,7 +119,7 @@ async fn deadline_passed_on_a_stream_ends_it() {
 #[tokio::test]
 async fn caller_gone_stops_the_handler_as_cancelled() {
     let gate = Gate::new();
-    let server = Running::start(Server::new(kit([])).add(gate.stub())).await;
+    let server = Running::start(Server::new(kit([])).with(gate.stub())).await;
     let mut client = server.client();
     let call = tokio::spawn(async move { client.echo(of_acme(echo("x"))).await });
     gate.begun().await;
@@ -136,7 +137,7 @@ async fn panic_in_a_handler_is_internal_and_leaves_the_connection() {
         assert_ne!(request.message, "secret", "the secret must not get out");
         Ok(EchoResponse { message: request.message, ..Default::default() })
     });
-    let server = Running::start(Server::new(kit([])).add(stub)).await;
+    let server = Running::start(Server::new(kit([])).with(stub)).await;
     let mut client = server.client();
     let status = client.echo(of_acme(echo("secret"))).await.unwrap_err();
     assert_eq!(
@@ -150,7 +151,7 @@ async fn panic_in_a_handler_is_internal_and_leaves_the_connection() {
 #[tokio::test]
 async fn oversized_message_is_resource_exhausted_in_both_directions() {
     let stub = Stub::new(async |_| Ok(EchoResponse { payload: vec![7; 5000], ..Default::default() }));
-    let server = Running::start(Server::new(kit([("UAIT_MAX_MESSAGE_BYTES", "4096")])).add(stub)).await;
+    let server = Running::start(Server::new(kit([("UAIT_MAX_MESSAGE_BYTES", "4096")])).with(stub)).await;
     let mut large = echo("x");
     large.payload = vec![0; 5000];
     for request in [large, echo("the answer is too large")] {
@@ -162,10 +163,10 @@ async fn oversized_message_is_resource_exhausted_in_both_directions() {
 
 #[tokio::test]
 async fn call_without_tenant_is_refused_unless_the_service_is_tenantless() {
-    let server = Running::start(Server::new(kit([])).add(Stub::saying_back())).await;
+    let server = Running::start(Server::new(kit([])).with(Stub::saying_back())).await;
     let status = server.client().echo(echo("x")).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TENANT_MISSING"));
-    let tenantless = Running::start(Server::new(kit([])).add_tenantless(Stub::saying_back())).await;
+    let tenantless = Running::start(Server::new(kit([])).with_tenantless(Stub::saying_back())).await;
     let seen = tenantless.client().echo(echo("x")).await.unwrap().into_inner().seen.unwrap();
     assert_eq!(seen.tenant, "");
 }
@@ -180,7 +181,7 @@ async fn unknown_service_is_unimplemented_with_its_name() {
 
 #[tokio::test]
 async fn response_is_compressed_only_where_the_request_was() {
-    let server = Running::start(Server::new(kit([])).add(Stub::saying_back())).await;
+    let server = Running::start(Server::new(kit([])).with(Stub::saying_back())).await;
     let encoding = async |mut client: uait_gen::echo::v1::echo_service_client::EchoServiceClient<_>| {
         let response = client.echo(of_acme(echo(&"x".repeat(1000)))).await.unwrap();
         response.metadata().get("grpc-encoding").map(|encoding| encoding.to_str().unwrap().to_owned())
@@ -191,7 +192,7 @@ async fn response_is_compressed_only_where_the_request_was() {
 
 #[tokio::test]
 async fn health_knows_the_server_its_services_and_the_event_log() {
-    let server = Running::start(Server::new(kit([])).add(Stub::saying_back())).await;
+    let server = Running::start(Server::new(kit([])).with(Stub::saying_back())).await;
     let mut health: HealthClient<_> = HealthClient::new(server.mesh());
     let names = [
         ("", ServingStatus::Serving),
@@ -218,7 +219,7 @@ async fn reflection_lists_the_services_and_serves_their_files_with_options() {
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-    let server = Running::start(Server::new(kit([])).add(Stub::saying_back())).await;
+    let server = Running::start(Server::new(kit([])).with(Stub::saying_back())).await;
     let mut client: ServerReflectionClient<_> = ServerReflectionClient::new(server.mesh());
     let ask = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
     let questions = [
@@ -244,7 +245,7 @@ async fn reflection_lists_the_services_and_serves_their_files_with_options() {
 #[tokio::test]
 async fn drain_lets_calls_end_and_takes_new_ones_until_the_delay_is_over() {
     let gate = Gate::new();
-    let server = Running::start(Server::new(kit([("UAIT_DRAIN_DELAY_MS", "300")])).add(gate.stub())).await;
+    let server = Running::start(Server::new(kit([("UAIT_DRAIN_DELAY_MS", "300")])).with(gate.stub())).await;
     let (address, mut client, mut watching) = (server.grpc, server.client(), HealthClient::new(server.mesh()));
     let mut during = client.clone();
     let mut health = watching.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
@@ -271,7 +272,7 @@ async fn drain_lets_calls_end_and_takes_new_ones_until_the_delay_is_over() {
 #[tokio::test]
 async fn drain_cuts_off_what_does_not_end_in_time() {
     let gate = Gate::new();
-    let server = Running::start(Server::new(kit([("UAIT_DRAIN_TIMEOUT_MS", "50")])).add(gate.stub())).await;
+    let server = Running::start(Server::new(kit([("UAIT_DRAIN_TIMEOUT_MS", "50")])).with(gate.stub())).await;
     let mut client = server.client();
     let call = tokio::spawn(async move { client.echo(of_acme(echo("for ever"))).await });
     gate.begun().await;
@@ -302,7 +303,7 @@ async fn mutual_tls_wants_a_certificate_of_the_same_authority() {
     };
     let ([cert, key, ca], [other_cert, other_key, _]) = (authority("mesh"), authority("other"));
     let server = Server::new(kit([("UAIT_TLS_CERT", &cert), ("UAIT_TLS_KEY", &key), ("UAIT_TLS_CA", &ca)]));
-    let server = Running::start(server.add(Stub::saying_back())).await;
+    let server = Running::start(server.with(Stub::saying_back())).await;
     let call = async |cert: &str, key: &str| {
         let mesh = support::mesh(server.grpc, [("UAIT_TLS_CERT", cert), ("UAIT_TLS_KEY", key), ("UAIT_TLS_CA", &ca)]);
         mesh.client::<uait_gen::echo::v1::echo_service_client::EchoServiceClient<_>>().echo(of_acme(echo("x"))).await
@@ -316,7 +317,7 @@ async fn mutual_tls_wants_a_certificate_of_the_same_authority() {
 
 #[tokio::test]
 async fn load_is_reported_at_the_end_of_every_call() {
-    let server = Running::start(Server::new(kit([])).add(Stub::saying_back())).await;
+    let server = Running::start(Server::new(kit([])).with(Stub::saying_back())).await;
     let ok = server.client().echo(of_acme(echo("x"))).await.unwrap();
     assert!(ok.metadata().get("endpoint-load-metrics").unwrap().to_str().unwrap().starts_with("TEXT cpu_utilization="));
     let invalid = server.client().echo(of_acme(echo(""))).await.unwrap_err();

@@ -1,4 +1,5 @@
 //! The spans of a chain of calls, as a collector receives them.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of a test fail it")]
 
 mod support;
 
@@ -61,7 +62,7 @@ async fn chain_of_calls_is_one_trace_of_server_and_client_spans() {
     let (address, mut exported) = collector().await;
     let otlp = format!("http://{address}");
     let last = Stub::new(async |_| Err::<EchoResponse, _>(Status::not_found("nothing here")));
-    let last = Running::start(Server::new(kit([])).add(last)).await;
+    let last = Running::start(Server::new(kit([])).with(last)).await;
     let first = kit([
         ("UAIT_MESH", &last.grpc.to_string()),
         ("OTEL_SDK_DISABLED", "false"),
@@ -78,7 +79,7 @@ async fn chain_of_calls_is_one_trace_of_server_and_client_spans() {
                 .map_err(|status| uait_kit::status::passed_on(&status))
         }
     });
-    let first = Running::start(Server::new(first).add(passing_on)).await;
+    let first = Running::start(Server::new(first).with(passing_on)).await;
     let mut request = of_acme(echo("x"));
     request
         .metadata_mut()

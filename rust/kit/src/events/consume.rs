@@ -137,7 +137,7 @@ where
             durable_name: Some(self.events.0.service.clone()),
             ack_policy: AckPolicy::Explicit,
             ack_wait: ACK_WAIT,
-            max_ack_pending: IN_FLIGHT as i64,
+            max_ack_pending: i64::try_from(IN_FLIGHT)?,
             ..Default::default()
         };
         let consumer: PullConsumer = context.create_consumer_on_stream(durable, stream_name(&self.area)).await?;

@@ -23,8 +23,8 @@ pub use publish::{PublishError, Published};
 use crate::config::Config;
 use crate::telemetry::Telemetry;
 
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(10 * 60);
-const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(10);
+const MAX_AGE: Duration = Duration::from_hours(30 * 24);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const RECONNECT_LEAST: Duration = Duration::from_millis(50);

@@ -13,7 +13,7 @@ use tonic::Status;
 use super::{Event, Events, LogState, Payload, event_id, stream_name};
 use crate::call::Call;
 use crate::status::{self, Failure, Reason};
-use crate::telemetry::{Kind, Outcome};
+use crate::telemetry::{Kind, Outcome, SpanContext};
 use crate::validate::{self, Invalid};
 
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ impl Events {
         let left = call.as_ref().and_then(|call| call.time_left()).unwrap_or(self.0.deadline);
         // The answer must get to the caller before the deadline does.
         let deadline = Instant::now() + left.saturating_sub((left / 10).min(Duration::from_millis(100)));
-        let span = self.0.telemetry.tracer.begin(call.map(|call| call.span).filter(|span| span.is_valid()));
+        let span = self.0.telemetry.tracer.begin(call.map(|call| call.span).filter(SpanContext::is_valid));
         let subject = format!("uait.{area}.{}.{}", identity.tenant(), payload.field_name());
         let event = Event {
             id: event_id(&self.0.service, area, identity.tenant(), request_id),

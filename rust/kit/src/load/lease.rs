@@ -78,7 +78,7 @@ async fn lease(
         response = &mut opening => response?.into_inner(),
     };
     // Far away until the first grant says when.
-    let mut renewal = Instant::now() + Duration::from_secs(3600);
+    let mut renewal = Instant::now() + Duration::from_hours(1);
     loop {
         tokio::select! {
             () = turned(withdrawn) => {
@@ -94,7 +94,7 @@ async fn lease(
             () = tokio::time::sleep_until(renewal) => {
                 actions.send(request(Action::Renew(meter.utilisation()))).await.map_err(gone)?;
                 // The answer to this renewal sets the next one.
-                renewal = Instant::now() + Duration::from_secs(3600);
+                renewal = Instant::now() + Duration::from_hours(1);
             }
         }
     }

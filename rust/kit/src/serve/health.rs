@@ -6,9 +6,8 @@ use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
-use uait_gen::service::Service;
 
-use super::Servable;
+use super::{Described, Servable};
 use crate::Error;
 use crate::events::LogState;
 
@@ -27,9 +26,9 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) async fn new(services: &[&'static Service]) -> Self {
+    pub(super) async fn new(services: &[Described]) -> Self {
         let reporter = HealthReporter::new();
-        let names: Arc<[&str]> = std::iter::once("").chain(services.iter().map(|s| s.name)).collect();
+        let names: Arc<[&str]> = std::iter::once("").chain(services.iter().map(|s| s.service.name)).collect();
         for name in names.iter() {
             reporter.set_service_status(*name, ServingStatus::Serving).await;
         }
@@ -69,13 +68,15 @@ impl Health {
 }
 
 /// Reflection of the services, of health and of itself.
-pub(super) fn reflection(services: &[&'static Service]) -> Result<impl Servable, Error> {
+pub(super) fn reflection(services: &[Described]) -> Result<impl Servable, Error> {
     let mut builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("grpc.health.v1.Health")
         .with_service_name("grpc.reflection.v1.ServerReflection");
-    for service in services {
-        builder = builder.register_encoded_file_descriptor_set(service.descriptor_set).with_service_name(service.name);
+    for described in services {
+        builder = builder
+            .register_encoded_file_descriptor_set(described.descriptors)
+            .with_service_name(described.service.name);
     }
     builder.build_v1().map_err(|error| Error::Setup(format!("the descriptors cannot be reflected: {error}")))
 }

@@ -96,12 +96,11 @@ impl Connections {
             ended = connection.as_mut() => Some(ended),
             () = turned(&mut stopped) => None,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         };
         ended.map_err(io::Error::other)
     }

@@ -60,11 +60,17 @@ impl<S> Servable for S where
 {
 }
 
+/// A service with what its reflection answers from.
+struct Described {
+    service: &'static Service,
+    descriptors: &'static [u8],
+}
+
 /// A server to be: the kit and the services that it shall serve.
 pub struct Server {
     kit: Kit,
     router: Router,
-    services: Vec<&'static Service>,
+    services: Vec<Described>,
 }
 
 impl Server {
@@ -76,20 +82,20 @@ impl Server {
 
     /// Serves a service whose callers must name a tenant.
     #[must_use]
-    pub fn add<S: Served + Servable>(self, service: S) -> Self {
-        self.add_service(service, false)
+    pub fn with<S: Served + Servable>(self, service: S) -> Self {
+        self.and(service, false)
     }
 
     /// Serves a service that works for no tenant in particular.
     #[must_use]
-    pub fn add_tenantless<S: Served + Servable>(self, service: S) -> Self {
-        self.add_service(service, true)
+    pub fn with_tenantless<S: Served + Servable>(self, service: S) -> Self {
+        self.and(service, true)
     }
 
-    fn add_service<S: Served + Servable>(mut self, service: S, tenantless: bool) -> Self {
+    fn and<S: Served + Servable>(mut self, service: S, tenantless: bool) -> Self {
         let limited = service.limited_to(self.kit.config.max_message_bytes);
         self.router.add(S::SERVICE, limited, tenantless);
-        self.services.push(S::SERVICE);
+        self.services.push(Described { service: S::SERVICE, descriptors: S::DESCRIPTORS });
         self
     }
 

@@ -124,8 +124,8 @@ impl Reply {
     }
 
     /// Refused before it became a call.
-    pub(super) fn refused(status: Status, meter: &Meter) -> Self {
-        let mut trailers = trailers_of(&status);
+    pub(super) fn refused(status: &Status, meter: &Meter) -> Self {
+        let mut trailers = trailers_of(status);
         trailers.insert(LOAD_METRICS, meter.trailer());
         Self::Ready(Some(trailers_only(trailers)))
     }

@@ -106,7 +106,7 @@ impl Router {
             Some(Route::Exempt { service, stopped }) => {
                 return Reply::exempt(service.dispatch(request), stopped.clone(), self.shared.meter.clone());
             }
-            None => return Reply::refused(status::complete(Status::unimplemented(""), path), &self.shared.meter),
+            None => return Reply::refused(&status::complete(Status::unimplemented(""), path), &self.shared.meter),
         };
         let headers = request.headers_mut();
         let parent = headers.get("traceparent").and_then(|value| SpanContext::parse(value.as_bytes()));
@@ -134,13 +134,11 @@ impl Router {
         }
         let call = Call::new(identity.unwrap_or_default(), deadline, span.context);
         let ending = Ending::new(call, span, metrics.clone(), self.shared.clone(), entered, activity.clone());
-        match refusal {
-            Some(status) => Reply::ended(ending, status),
-            None => {
-                let answer = ending.call().enter(|| service.dispatch(request));
-                Reply::under_way(ending, answer)
-            }
+        if let Some(status) = refusal {
+            return Reply::ended(ending, status);
         }
+        let answer = ending.call().enter(|| service.dispatch(request));
+        Reply::under_way(ending, answer)
     }
 
     fn overloaded(&self) -> Status {

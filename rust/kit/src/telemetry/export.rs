@@ -9,21 +9,19 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use super::{Tracer, otlp};
-use crate::Error;
 use crate::config::Config;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-pub(super) fn start(config: &Config, tracer: &Tracer) -> Result<(), Error> {
+pub(super) fn start(config: &Config, tracer: &Tracer) {
     let endpoint = Endpoint::from(config.otlp_endpoint.clone()).timeout(TIMEOUT).connect_timeout(TIMEOUT);
     let channel = endpoint.connect_lazy();
     let (ask, asked) = mpsc::channel(1);
     tracer.on_flush(ask);
     let resource = [("service.name", config.service.clone()), ("service.instance.id", config.instance.clone())];
     tokio::spawn(run(tracer.clone(), channel, resource, asked));
-    Ok(())
 }
 
 async fn run(

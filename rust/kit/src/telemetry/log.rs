@@ -13,6 +13,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::call::Call;
 use crate::config::{Config, LogLevel};
+use crate::telemetry::SpanContext;
 
 /// Makes `tracing` events of this process log lines. Only the first call has an effect.
 pub fn install(config: &Config) {
@@ -55,7 +56,7 @@ impl JsonLog {
         line.insert("msg".to_owned(), Value::String(String::new()));
         line.insert("service".to_owned(), self.service.as_str().into());
         line.insert("instance".to_owned(), self.instance.as_str().into());
-        if let Some(span) = Call::current().map(|call| call.span).filter(|span| span.is_valid()) {
+        if let Some(span) = Call::current().map(|call| call.span).filter(SpanContext::is_valid) {
             line.insert("trace_id".to_owned(), span.trace_id_hex().into());
             line.insert("span_id".to_owned(), span.span_id_hex().into());
         }
@@ -157,7 +158,6 @@ mod tests {
 
     use super::*;
     use crate::identity::Identity;
-    use crate::telemetry::SpanContext;
 
     struct Keep(JsonLog, Arc<Mutex<Vec<Value>>>);
 

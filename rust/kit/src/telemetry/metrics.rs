@@ -24,6 +24,7 @@ const BUCKETS: [f64; 18] =
 const CODES: usize = 17;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[allow(clippy::struct_field_names, reason = "the names are the labels")]
 struct RpcLabels {
     rpc_service: &'static str,
     rpc_method: &'static str,

@@ -13,7 +13,6 @@ pub(crate) use metrics::MethodMetrics;
 
 use std::sync::Arc;
 
-use crate::Error;
 use crate::config::Config;
 
 /// Spans and metrics of one service.
@@ -27,15 +26,12 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Starts to export spans, unless the environment switches them off. To be called inside of the runtime.
-    ///
-    /// # Errors
-    /// The collector's address cannot be dialled at all.
-    pub fn new(config: &Config) -> Result<Self, Error> {
+    pub fn new(config: &Config) -> Self {
         let tracer = Tracer::new(config.otel_enabled, config.sampled_share);
         if config.otel_enabled {
-            export::start(config, &tracer)?;
+            export::start(config, &tracer);
         }
-        Ok(Self { tracer, metrics: Arc::new(Metrics::new()) })
+        Self { tracer, metrics: Arc::new(Metrics::new()) }
     }
 
     /// Exports the spans recorded so far, waiting for at most two seconds.

@@ -30,7 +30,7 @@ pub fn config<const N: usize>(variables: [(&str, &str); N]) -> Config {
         ("UAIT_DRAIN_DELAY_MS", "0"),
         ("OTEL_SDK_DISABLED", "true"),
     ];
-    let environment = Environment::from_iter(quiet.into_iter().chain(variables));
+    let environment: Environment = quiet.into_iter().chain(variables).collect();
     Config::read(&environment, Defaults { service: "stub", port: 0 }).unwrap()
 }
 
@@ -75,7 +75,7 @@ impl Running {
 pub fn mesh<const N: usize>(address: SocketAddr, variables: [(&str, &str); N]) -> Mesh {
     let mut config = config(variables);
     config.mesh = address.to_string();
-    let telemetry = Telemetry::new(&config).unwrap();
+    let telemetry = Telemetry::new(&config);
     Mesh::new(&config, telemetry.tracer).unwrap()
 }
 

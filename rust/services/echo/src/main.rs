@@ -11,6 +11,6 @@ fn main() -> ExitCode {
     uait_kit::run(DEFAULTS, async |kit, environment| {
         let config = Config::read(&environment)?;
         let handler = Handler::new(&kit, &config);
-        Server::new(kit).add(EchoServiceServer::new(handler)).run().await
+        Server::new(kit).with(EchoServiceServer::new(handler)).run().await
     })
 }

@@ -1,4 +1,5 @@
 //! The built binary: what it refuses, what it says, how it ends.
+#![allow(clippy::expect_used, reason = "helpers of a test fail it")]
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
