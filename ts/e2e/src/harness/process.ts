@@ -22,6 +22,12 @@ export type Exit = number | NodeJS.Signals;
 
 const KEPT_LINES = 200;
 
+/** Children that run: none may outlive this process, however it ends. */
+const children = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
 /** One child process, its last lines of output, and its end. Stopped by its own process id only. */
 export class Process {
   readonly name: string;
@@ -42,8 +48,10 @@ export class Process {
       env: { ...process.env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
+    children.add(this.#child);
     this.exited = new Promise((resolve) => {
       const end = (exit: Exit): void => {
+        children.delete(this.#child);
         this.#exit = exit;
         resolve(exit);
       };
