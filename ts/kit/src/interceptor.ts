@@ -6,6 +6,7 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { mirrorCompression } from "./compression.js";
+import { PingPolicy } from "./keepalive.js";
 import { type CallEnvironment, type MethodEntry, ServerCall } from "./server-call.js";
 import { Status } from "./status.js";
 
@@ -49,7 +50,9 @@ export function createInterceptor(
   environment: CallEnvironment,
   calls: CallTable,
 ): ServerInterceptor {
+  const pings = new PingPolicy();
   return (descriptor, base) => {
+    pings.watch(base);
     const entry = methods.get(descriptor.path);
     if (entry === undefined) return new ServerInterceptingCall(base);
     const deadline = Number(base.getDeadline());

@@ -27,9 +27,10 @@ export interface CallEnvironment {
   readonly maxMessageBytes: number;
 }
 
-// A caller whose own timer fires first resets the stream a moment before ours does. A reset this close to the deadline
-// is that race, not a change of mind.
-const DEADLINE_RACE_MS = 50;
+// The caller's own timer began when it sent the call, ours when the call arrived, so at a deadline it resets the stream
+// before we end it: a reset this close to the deadline is that race, not a change of mind. On a busy machine a call is
+// under way for long; half of a short deadline bounds what is taken for a race.
+const DEADLINE_RACE_MS = 250;
 
 const OVERLOAD_RETRY_MS = 100;
 
@@ -47,6 +48,7 @@ export class ServerCall {
   #ended = false;
   readonly #environment: CallEnvironment;
   readonly #startedMs = performance.now();
+  readonly #arrivedMs = Date.now();
 
   constructor(entry: MethodEntry, environment: CallEnvironment, deadlineMs: number | undefined) {
     this.entry = entry;
@@ -109,9 +111,14 @@ export class ServerCall {
   /** The stream closed; when that was before any status, the caller went away or its deadline passed. */
   closed(): void {
     if (!this.#admitted || this.#ended) return;
-    const late = this.deadlineMs !== undefined && Date.now() >= this.deadlineMs - DEADLINE_RACE_MS;
-    this.interruption = late ? deadlineExceeded() : cancelled();
+    this.interruption = this.#isDeadlineRace() ? deadlineExceeded() : cancelled();
     this.#end(this.interruption.code);
+  }
+
+  #isDeadlineRace(): boolean {
+    if (this.deadlineMs === undefined) return false;
+    const race = Math.min(DEADLINE_RACE_MS, (this.deadlineMs - this.#arrivedMs) / 2);
+    return Date.now() >= this.deadlineMs - race;
   }
 
   #end(code: Status): void {

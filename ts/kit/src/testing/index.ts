@@ -1,0 +1,3 @@
+export { startTestServer, type TestServer, testConfig } from "./echo-server.js";
+export { NatsServer } from "./nats-server.js";
+export { freePort, waitUntil } from "./wait.js";
