@@ -51,6 +51,7 @@ test("configuration_of_the_catalogue_is_accepted_whole", async () => {
     expect([...rejected].filter(([name, count]) => count > 0 && !name.endsWith("-eds.update_failure"))).toEqual([]);
     const succeeded = await envoy.stats("\\.(rds\\.(edge|mesh)|cluster_manager\\.cds)\\.update_success$");
     expect([...succeeded.values()].every((count) => count > 0)).toBe(true);
+    expect(envoy.complaints().filter((line) => /deprecated|rejected|unknown field/i.test(line))).toEqual([]);
     const dump = await envoy.adminPage("/config_dump");
     for (const { name } of backends)
       for (const kind of ["", "-eds", "-static"]) expect(dump).toContain(`"name": "${name}${kind}"`);

@@ -76,6 +76,14 @@ export class Envoy {
     return until(() => this.log.find(matches), { what: "an access log entry", timeoutMs: 5_000 });
   }
 
+  /** What Envoy itself printed last, such as warnings of deprecated fields. */
+  complaints(): string[] {
+    return this.process
+      .tail(200)
+      .split("\n")
+      .filter((line) => line.startsWith("["));
+  }
+
   async stop(): Promise<void> {
     await this.process.stop();
   }

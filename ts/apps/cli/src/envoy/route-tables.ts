@@ -77,7 +77,7 @@ export function meshRoutes(input: RouteInput): object {
         name: "mesh",
         domains: ["*"],
         // Requests up to this size can be repeated.
-        per_request_buffer_limit_bytes: 1_048_576,
+        request_body_buffer_limit: 1_048_576,
         routes: routesOf("mesh", input),
       },
     ],

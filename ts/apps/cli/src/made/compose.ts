@@ -108,7 +108,15 @@ function infrastructure(part: Infrastructure, mesh: Layout): object {
       return {
         image: `envoyproxy/envoy:v${part.version}`,
         user: USER,
-        command: ["envoy", "-c", "/etc/envoy/envoy.yaml", "--log-level", "warning"],
+        command: [
+          "envoy",
+          "-c",
+          "/etc/envoy/envoy.yaml",
+          "--log-level",
+          "warning",
+          "--file-flush-interval-msec",
+          "500",
+        ],
         volumes: ["./envoy:/etc/envoy:ro", `${MOUNT}:${HOME}:ro`],
         ports: [published("edge"), published("edge_tls")],
         stop_grace_period: SECONDS_OF_GRACE,
