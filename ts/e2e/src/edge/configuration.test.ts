@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
@@ -7,6 +7,7 @@ import { built, CATALOGUE_FILE, layout, loadCatalogue } from "@uait/cli";
 import { planOf, renderMeshOnly } from "@uait/cli/envoy";
 import { ChannelCredentials } from "nice-grpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { until } from "../harness/network.js";
 import { inRepository } from "../harness/repository.js";
 import { Envoy } from "./envoy.js";
 import { outcomeOf } from "./outcome.js";
@@ -115,5 +116,26 @@ test("tls_edge_serves_and_refuses_old_protocols", async () => {
     expect(String(refused)).toMatch(/protocol version|alert|ECONNRESET/i);
   } finally {
     await scene.close();
+  }
+});
+
+test("tls_edge_takes_a_renewed_certificate_without_restart", async () => {
+  const [scene, renewed] = [await Scene.open(), await makeHome()];
+  try {
+    const [host = "", port] = scene.envoy.address("edge-tls").split(":");
+    const served = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connectTls({ host, port: Number(port), rejectUnauthorized: false }, () => {
+          resolve(socket.getPeerCertificate().fingerprint256);
+          socket.destroy();
+        }).once("error", reject);
+      });
+    const before = await served();
+    await rename(renewed.tls.edgeKey, scene.home.tls.edgeKey);
+    await rename(renewed.tls.edge, scene.home.tls.edge);
+    await until(async () => (await served()) !== before, { what: "the renewed certificate", timeoutMs: 10_000 });
+  } finally {
+    await scene.close();
+    await rm(renewed.folder, { recursive: true, force: true });
   }
 });
