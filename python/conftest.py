@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from uait_kit.testing import NatsServer
 
 
-@pytest.fixture()
+@pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     """A running NATS of the test's own."""
     server = NatsServer(tmp_path)

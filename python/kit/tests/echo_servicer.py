@@ -11,9 +11,11 @@ import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.sdk.trace.export import SpanExporter
+
 from uait.echo.v1 import echo_pb2
 from uait.echo.v1.echo_pb2_grpc import EchoServiceServicer, EchoServiceStub, add_EchoServiceServicer_to_server
-from uait_kit import Kit, KitConfig, Server, Service, current_call
+from uait.error.v1 import error_pb2
+from uait_kit import Kit, KitConfig, Server, Service, StatusError, current_call
 
 TENANT = (("x-uait-tenant", "acme"),)
 
@@ -40,6 +42,8 @@ class Echo(EchoServiceServicer):
                 other = asyncio.get_running_loop().create_task(asyncio.sleep(60))
                 other.cancel()
                 await other
+            case "quota":
+                raise StatusError(error_pb2.REASON_QUOTA_EXCEEDED, "no room", metadata={"quota": "files"})
             case "abort":
                 await context.abort(grpc.StatusCode.ABORTED, "by hand")
         seen = echo_pb2.Seen(tenant=call.identity.tenant, trace_id=call.trace_id, span_id=call.span_id)

@@ -13,6 +13,7 @@ import pytest
 from nats.js.api import ConsumerInfo
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
 from uait.event.v1 import event_pb2
 from uait_kit import Call, Consumer, EventLog, Identity, Published, StatusError, Telemetry, current_call
 from uait_kit.testing import NatsServer, eventually, settings
@@ -55,7 +56,7 @@ async def event_log(
     telemetry = telemetry or Telemetry(config)
     log = EventLog(config, telemetry)
     consumers = [Consumer(log, telemetry, area=_AREA, durable=durable, handler=each.handle) for each in listeners]
-    tasks = [asyncio.create_task(each.run()) for each in (log, *consumers)]
+    tasks = [asyncio.create_task(log.run()), *(asyncio.create_task(each.run()) for each in consumers)]
     try:
         yield log
     finally:
@@ -83,7 +84,8 @@ async def publish(
 
 
 async def consumer_info(log: EventLog) -> ConsumerInfo:
-    return await log.client.jetstream().consumer_info("UAIT_ECHO", "echo-test")
+    info: ConsumerInfo = await log.client.jetstream().consumer_info("UAIT_ECHO", "echo-test")
+    return info
 
 
 async def test_event_is_stored_with_all_it_needs_and_handled_once(nats_server: NatsServer) -> None:
@@ -147,16 +149,13 @@ async def test_event_delivered_again_is_acknowledged_and_not_handled_again(nats_
         await log.client.jetstream().publish("uait.echo.acme.echoed", raw.data)
 
         async def both_acknowledged() -> bool:
-            return (await consumer_info(log)).ack_floor is not None and _acknowledged(await consumer_info(log)) == 2
+            floor = (await consumer_info(log)).ack_floor
+            return floor is not None and floor.stream_seq == 2
 
         await eventually(both_acknowledged)
     assert listener.handled == {published.event_id: 1}
     labels = {"area": _AREA, "outcome": "duplicate"}
     assert telemetry.registry.get_sample_value("events_handled_total", labels) == 1
-
-
-def _acknowledged(info: ConsumerInfo) -> int:
-    return info.ack_floor.stream_seq if info.ack_floor else 0
 
 
 async def test_handler_that_fails_is_tried_again_ever_later(nats_server: NatsServer) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
+
 from uait_kit import Identity, StatusError
 from uait_kit._identity import read_identity
 

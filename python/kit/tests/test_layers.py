@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
 from uait.echo.v1 import echo_pb2
 from uait_kit import LoadMeter, Telemetry
 from uait_kit._layers import Layers
@@ -65,7 +66,7 @@ async def test_deadline_that_passes_is_answered_with_its_reason() -> None:
 
     layers = Layers(telemetry=Telemetry(settings()), meter=LoadMeter(limit=1), max_message_bytes=1024)
     handler = grpc.unary_unary_rpc_method_handler(
-        handle,  # type: ignore[arg-type]  # typed for synchronous handlers
+        handle,
         request_deserializer=echo_pb2.EchoRequest.FromString,
         response_serializer=echo_pb2.EchoResponse.SerializeToString,
     )
@@ -145,12 +146,27 @@ async def test_tenant_missing_in_a_tenantless_service_is_let_in() -> None:
     assert answer.seen.tenant == ""
 
 
-async def test_failure_of_another_service_is_passed_on_with_its_details() -> None:
-    async with serving(settings()) as (behind, _):
-        async with serving(settings(UAIT_MESH=behind.address)) as (server, _), calling(server) as stub:
-            request = echo_pb2.RelayRequest(message="m" * 4096)
-            assert (await stub.Relay(request, metadata=TENANT)).message == request.message
-    async with serving(settings(UAIT_MESH=behind.address)) as (server, _), calling(server) as stub:
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("quota", ("RESOURCE_EXHAUSTED", "no room", "QUOTA_EXCEEDED", {"quota": "files"})),
+        ("abort", ("INTERNAL", "internal error", "INTERNAL", {})),
+    ],
+)
+async def test_failure_of_another_service_is_passed_on_or_internal(message: str, expected: tuple[Any, ...]) -> None:
+    async with (
+        serving(settings()) as (behind, _),
+        serving(settings(UAIT_MESH=behind.address)) as (server, _),
+        calling(server) as stub,
+    ):
+        code, text, info = await failure(stub.Relay(echo_pb2.RelayRequest(message=message), metadata=TENANT))
+    assert (code, text, info.reason, dict(info.metadata)) == expected
+
+
+async def test_service_that_is_away_is_unavailable_with_its_reason() -> None:
+    async with serving(settings()) as (gone, _):
+        pass
+    async with serving(settings(UAIT_MESH=gone.address)) as (server, _), calling(server) as stub:
         code, _, info = await failure(stub.Relay(echo_pb2.RelayRequest(message="x"), metadata=TENANT))
     assert (code, info.reason, dict(info.metadata)) == (
         "UNAVAILABLE",

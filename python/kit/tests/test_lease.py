@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+
 from uait.intelligent_load_balancer.v1 import intelligent_load_balancer_pb2 as balancer
 from uait_kit import Kit, LoadMeter
 from uait_kit._lease import Lease, endpoint_of
@@ -46,7 +47,7 @@ class Balancer:
     async def serve(self, port: int = 0) -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
         handler = grpc.stream_stream_rpc_method_handler(
-            self.register_endpoint,  # type: ignore[arg-type]  # typed for synchronous handlers
+            self.register_endpoint,
             request_deserializer=balancer.RegisterEndpointRequest.FromString,
             response_serializer=balancer.RegisterEndpointResponse.SerializeToString,
         )
@@ -56,8 +57,8 @@ class Balancer:
         return server, taken
 
 
-@pytest.fixture()
-async def leased() -> AsyncIterator[tuple[Balancer, Lease, asyncio.Task[None], int, grpc.aio.Server]]:
+@pytest.fixture
+async def leased() -> AsyncIterator[Leased]:
     told = Balancer()
     server, port = await told.serve()
     config = settings(UAIT_MESH=f"127.0.0.1:{port}", UAIT_INSTANCE="echo-1", UAIT_ZONE="north")
@@ -71,7 +72,7 @@ async def leased() -> AsyncIterator[tuple[Balancer, Lease, asyncio.Task[None], i
     await server.stop(None)
 
 
-async def test_lease_registers_without_a_tenant_renews_and_is_withdrawn_by_half_closing(leased: Any) -> None:
+async def test_lease_registers_without_a_tenant_renews_and_is_withdrawn_by_half_closing(leased: Leased) -> None:
     told, lease, task, _, _ = leased
 
     async def renewed() -> bool:
@@ -87,7 +88,7 @@ async def test_lease_registers_without_a_tenant_renews_and_is_withdrawn_by_half_
     assert told.withdrawn == 1
 
 
-async def test_lease_that_breaks_is_taken_again(leased: Any) -> None:
+async def test_lease_that_breaks_is_taken_again(leased: Leased) -> None:
     told, _, _, _, _ = leased
     told.break_next = True
 
@@ -97,7 +98,7 @@ async def test_lease_that_breaks_is_taken_again(leased: Any) -> None:
     await eventually(registered_twice)
 
 
-async def test_lease_outlives_a_balancer_that_is_away(leased: Any) -> None:
+async def test_lease_outlives_a_balancer_that_is_away(leased: Leased) -> None:
     told, _, _, port, server = leased
 
     async def registered() -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import grpc
+
 from uait_kit import LoadMeter
 
 _ORCA = re.compile(

@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+
 from uait.echo.v1 import echo_pb2
 from uait.echo.v1.echo_pb2_grpc import EchoServiceStub, add_EchoServiceServicer_to_server
 from uait_kit import AddressInUse, Kit, Server, Service
@@ -171,7 +172,7 @@ async def test_ipv6_is_served() -> None:
         assert (await stub.Echo(echo_pb2.EchoRequest(message="x"), metadata=TENANT)).message == "x"
 
 
-@pytest.fixture()
+@pytest.fixture
 def pem(tmp_path: Path) -> dict[str, str]:
     """A self-signed certificate of 127.0.0.1, for both sides."""
     openssl = shutil.which("openssl")
@@ -186,6 +187,8 @@ def pem(tmp_path: Path) -> dict[str, str]:
 
 
 async def test_mutual_tls_serves_and_dials_and_refuses_who_has_no_certificate(pem: dict[str, str]) -> None:
+    tls = settings(**pem).tls
+    assert tls is not None
     async with (
         serving(settings(**pem)) as (behind, _),
         serving(settings(UAIT_MESH=behind.address, **pem)) as (server, echo),
@@ -196,7 +199,7 @@ async def test_mutual_tls_serves_and_dials_and_refuses_who_has_no_certificate(pe
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         answer = await EchoServiceStub(echo.kit.mesh).Echo(echo_pb2.EchoRequest(message="x"), metadata=TENANT)
         assert answer.message == "x"
-        authorities = grpc.ssl_channel_credentials(Path(pem["UAIT_TLS_CA"]).read_bytes())
+        authorities = grpc.ssl_channel_credentials(tls.authorities)
         async with grpc.aio.secure_channel(server.address, authorities) as anonymous:
             with pytest.raises(grpc.aio.AioRpcError):
                 await EchoServiceStub(anonymous).Echo(echo_pb2.EchoRequest(message="x"), metadata=TENANT)

@@ -7,6 +7,7 @@ import grpc
 import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+
 from uait.error.v1 import error_pb2
 from uait_kit import CODE_OF_REASON, PassedOn, StatusError, status_of
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+
 from uait.echo.v1 import echo_pb2
 from uait.intelligent_load_balancer.v1 import intelligent_load_balancer_pb2 as balancer
 from uait_kit import FieldsInvalid, validate
@@ -48,5 +49,5 @@ def test_violation_of_a_oneof_names_it() -> None:
 
 
 def test_message_of_the_answer_tells_the_first_violation() -> None:
-    with pytest.raises(FieldsInvalid, match="^invalid request: message: must be at least 1 character"):
+    with pytest.raises(FieldsInvalid, match=r"^invalid request: message: must be at least 1 character"):
         validate(echo_pb2.EchoRequest())

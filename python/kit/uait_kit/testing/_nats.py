@@ -35,8 +35,7 @@ class NatsServer:
         self._config = folder / "nats.conf"
         # Without sync_interval: always, JetStream acknowledges what is not on disk yet.
         self._config.write_text(
-            f"listen: 127.0.0.1:{self._port}\n"
-            f'jetstream {{ store_dir: "{folder / "store"}", sync_interval: always }}\n'
+            f'listen: 127.0.0.1:{self._port}\njetstream {{ store_dir: "{folder / "store"}", sync_interval: always }}\n'
         )
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"nats://127.0.0.1:{self._port}"

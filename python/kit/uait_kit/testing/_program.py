@@ -32,7 +32,7 @@ class Program:
             variables: Environment variables; those of this process that begin with UAIT_ or OTEL_ are not handed on.
         """
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("UAIT_", "OTEL_"))}
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-m", module], env=inherited | variables, stdout=subprocess.PIPE, stderr=self._stderr
         )
