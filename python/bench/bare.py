@@ -5,6 +5,7 @@ import json
 import os
 
 import grpc.aio
+
 from uait.echo.v1 import echo_pb2, echo_pb2_grpc
 
 

@@ -57,6 +57,9 @@ class Balancer:
         return server, taken
 
 
+Leased = tuple[Balancer, Lease, asyncio.Task[None], int, grpc.aio.Server]
+
+
 @pytest.fixture
 async def leased() -> AsyncIterator[Leased]:
     told = Balancer()
