@@ -1,10 +1,14 @@
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { ChannelCredentials, Metadata } from "nice-grpc";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { echoAt } from "../harness/echo.js";
+import { until } from "../harness/network.js";
+import { Envoy } from "./envoy.js";
 import { outcomeOf } from "./outcome.js";
-import { unavailable } from "./recorder.js";
-import { RECORDER, Scene } from "./scene.js";
+import { Recorder, unavailable } from "./recorder.js";
+import { makeHome } from "./rendered.js";
+import { backend, REAL, RECORDER, Scene } from "./scene.js";
 
 let scene: Scene;
 beforeAll(async () => {
@@ -103,6 +107,32 @@ test("retries_stay_within_the_budget", async () => {
   // Without a budget each call would be tried three times.
   expect(attempts).toBeGreaterThan(calls);
   expect(attempts).toBeLessThan(2 * calls);
+});
+
+test("replica_killed_under_load_costs_no_repeatable_call", async () => {
+  const home = await makeHome();
+  const replicas = [await Recorder.start(), await Recorder.start()];
+  const envoy = await Envoy.start(home, { backends: [backend(REAL, ...replicas.map(({ address }) => address))] });
+  const { client, close } = echoAt(envoy.address("mesh"));
+  const codes: string[] = [];
+  let killed = 0;
+  const caller = async (): Promise<void> => {
+    while (killed === 0 || codes.length < killed + 500)
+      codes.push((await outcomeOf((options) => client.echo({ message: "x" }, options), TENANT)).code);
+  };
+  try {
+    const callers = Promise.all(Array.from({ length: 16 }, caller));
+    await until(() => replicas.every(({ calls }) => calls.length > 50), { what: "both are called", timeoutMs: 10_000 });
+    await replicas[0]?.stop();
+    killed = codes.length;
+    await callers;
+    expect(codes.filter((code) => code !== "OK")).toEqual([]);
+  } finally {
+    close();
+    await envoy.stop();
+    for (const replica of replicas) await replica.stop();
+    await rm(home.folder, { recursive: true, force: true });
+  }
 });
 
 test("stream_idle_for_ten_seconds_lives", async () => {

@@ -1,5 +1,6 @@
 import { EchoServiceDefinition, type EchoServiceImplementation } from "@uait/gen/uait/echo/v1/echo.js";
 import { type CallContext, createServer, type Metadata, type Server, ServerError, Status } from "nice-grpc";
+import { HealthDefinition, HealthServiceImpl } from "nice-grpc-server-health";
 
 /** A call as it reached the recorder. */
 export interface RecordedCall {
@@ -29,6 +30,7 @@ export class Recorder {
       recorder.behave(context);
     };
     server.add(EchoServiceDefinition, implementation(record));
+    server.add(HealthDefinition, HealthServiceImpl());
     const host = "127.0.0.1";
     const recorder: Recorder = new Recorder(server, calls, { host, port: await server.listen(`${host}:0`) });
     return recorder;
