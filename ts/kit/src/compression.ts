@@ -1,13 +1,7 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
-
-// grpc-js 1.14.7 decompresses requests but cannot compress responses. These two members of its base call, private in
-// its types, are all that is needed to answer in kind; the wire check of the conformance suite proves that they still are.
-interface BaseCall {
-  readonly incomingEncoding?: string;
-  serializeMessage?(message: unknown): Buffer;
-}
+import { baseCall } from "./base-call.js";
 
 /** Encodes the responses of one call as gzip frames. */
 export type ResponseCompressor = (message: unknown) => Promise<CompressedFrame>;
@@ -28,7 +22,7 @@ const FRAME_HEADER_BYTES = 5;
 const deflate = promisify(gzip);
 
 /**
- * A compressor of responses up to `maxMessageBytes` (else RangeError) for a call whose requests come compressed by gzip, as grpc-go answers: the same encoding back, since a
+ * grpc-js decompresses requests but does not compress responses: a compressor of responses up to `maxMessageBytes` (else RangeError) for a call whose requests come compressed by gzip, as grpc-go answers: the same encoding back, since a
  * peer that sends it can read it.
  *
  * @returns `undefined` for every other call.
@@ -37,7 +31,7 @@ export function mirrorCompression(
   call: ServerInterceptingCallInterface,
   maxMessageBytes: number,
 ): ResponseCompressor | undefined {
-  const base = call as unknown as BaseCall;
+  const base = baseCall(call);
   if (base.incomingEncoding !== "gzip" || base.serializeMessage === undefined) return undefined;
   const serialize = base.serializeMessage.bind(base);
   base.serializeMessage = (message) => (message instanceof CompressedFrame ? message.bytes : serialize(message));

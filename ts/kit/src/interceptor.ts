@@ -6,7 +6,7 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { mirrorCompression } from "./compression.js";
-import { PingPolicy } from "./keepalive.js";
+import type { Connections } from "./connections.js";
 import { type CallEnvironment, type MethodEntry, ServerCall } from "./server-call.js";
 import { Status } from "./status.js";
 
@@ -49,10 +49,10 @@ export function createInterceptor(
   methods: ReadonlyMap<string, MethodEntry>,
   environment: CallEnvironment,
   calls: CallTable,
+  connections: Connections,
 ): ServerInterceptor {
-  const pings = new PingPolicy();
   return (descriptor, base) => {
-    pings.watch(base);
+    connections.watch(base);
     const entry = methods.get(descriptor.path);
     if (entry === undefined) return new ServerInterceptingCall(base);
     const deadline = Number(base.getDeadline());

@@ -44,7 +44,7 @@ export function createMiddleware(calls: CallTable, errors: ErrorMap | undefined)
   };
 }
 
-// grpc-js ends the request stream of a cut call as if the caller had half-closed; a handler must not take it for complete.
+// nice-grpc ends the requests of a cut call as if the caller had half-closed; a handler must not take them for complete.
 async function* validatedStream<Message>(
   messages: AsyncIterable<Message>,
   call: ServerCall,

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { ServerCredentials } from "@grpc/grpc-js";
+import { ServerCredentials, setLogger } from "@grpc/grpc-js";
 import { createServer, type Server } from "nice-grpc";
 import type { KitConfig } from "./config.js";
+import { Connections } from "./connections.js";
 import type { Mesh } from "./dial.js";
 import type { Events } from "./events.js";
 import { Health } from "./health.js";
@@ -10,6 +11,7 @@ import { type HttpServer, listenHttp } from "./http.js";
 import { CallTable, createInterceptor } from "./interceptor.js";
 import { Lease } from "./lease.js";
 import { LoadMeter } from "./load.js";
+import type { Logger } from "./log.js";
 import { createMiddleware } from "./middleware.js";
 import { createReflection, REFLECTION_SERVICES, reflectionDefinition } from "./reflection.js";
 import type { MethodEntry } from "./server-call.js";
@@ -41,9 +43,11 @@ const KEEPALIVE_TIMEOUT_MS = 20_000;
 /** Serves until drained. Owns what it is given: draining closes mesh, events and telemetry too. */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { config, telemetry, services, events } = options;
+  redirectLibraryLog(telemetry.log);
   const load = new LoadMeter(config.maxInflight);
   const health = new Health(services.map(({ descriptor }) => descriptor.typeName));
-  const server = assemble(options, load, health);
+  const connections = new Connections();
+  const server = assemble(options, load, health, connections);
   const port = await listenGrpc(server, config);
   let http: HttpServer;
   try {
@@ -67,13 +71,24 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     address,
     httpAddress,
     drain() {
-      drained ??= drain({ ...options, server, http, health, lease, load });
+      drained ??= drain({ ...options, server, connections, http, health, lease, load });
       return drained;
     },
   };
 }
 
-function assemble({ config, telemetry, services }: ServeOptions, load: LoadMeter, health: Health): Server {
+// grpc-js writes to stderr, where a refusal to start is one line; what it has to say belongs into the log.
+function redirectLibraryLog(log: Logger): void {
+  const write = (...parts: readonly unknown[]) => log.debug(parts.map(String).join(" "), { library: "grpc-js" });
+  setLogger({ debug: write, info: write, error: write });
+}
+
+function assemble(
+  { config, telemetry, services }: ServeOptions,
+  load: LoadMeter,
+  health: Health,
+  connections: Connections,
+): Server {
   const calls = new CallTable();
   const environment = {
     telemetry,
@@ -88,7 +103,7 @@ function assemble({ config, telemetry, services }: ServeOptions, load: LoadMeter
     "grpc.keepalive_time_ms": KEEPALIVE_MS,
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
     "grpc.enable_channelz": 0,
-    interceptors: [createInterceptor(methodTable(services), environment, calls)],
+    interceptors: [createInterceptor(methodTable(services), environment, calls, connections)],
   });
   for (const { definition, implementation, errors } of services) {
     server.with(createMiddleware(calls, errors)).add(definition, implementation);
@@ -159,6 +174,7 @@ function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health
 
 interface DrainOptions extends ServeOptions {
   readonly server: Server;
+  readonly connections: Connections;
   readonly http: HttpServer;
   readonly health: Health;
   readonly lease: Lease | undefined;
@@ -166,14 +182,14 @@ interface DrainOptions extends ServeOptions {
 }
 
 async function drain(options: DrainOptions): Promise<void> {
-  const { config, server, http, health, lease, load, mesh, events, telemetry } = options;
+  const { config, server, connections, http, health, lease, load, mesh, events, telemetry } = options;
   telemetry.log.info("draining", { in_flight: load.inFlight });
   health.setDraining();
   await Promise.all([lease?.withdraw(), delay(config.drainDelayMs)]);
   health.endWatches();
   const timer = setTimeout(() => {
     telemetry.log.warn("calls are cut off: the drain timeout passed", { in_flight: load.inFlight });
-    server.forceShutdown();
+    connections.destroy();
   }, config.drainTimeoutMs);
   await server.shutdown();
   clearTimeout(timer);

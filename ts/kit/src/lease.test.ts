@@ -1,0 +1,91 @@
+import {
+  BalancerServiceDefinition,
+  type BalancerServiceImplementation,
+  type RegisterEndpointRequest,
+} from "@uait/gen/uait/intelligent_load_balancer/v1/intelligent_load_balancer.js";
+import { createServer, type Server } from "nice-grpc";
+import { afterEach, expect, test } from "vitest";
+import { dial } from "./dial.js";
+import { Lease } from "./lease.js";
+import { LoadMeter } from "./load.js";
+import { startTelemetry } from "./telemetry.js";
+import { freePort, testConfig, waitUntil } from "./testing/index.js";
+
+const closers: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+const TTL_MS = 300;
+
+interface Balancer {
+  readonly server: Server;
+  readonly received: { readonly ms: number; readonly request: RegisterEndpointRequest }[];
+  withdrawn: boolean;
+}
+
+async function startBalancer(port: number): Promise<Balancer> {
+  const server = createServer();
+  const balancer: Balancer = { server, received: [], withdrawn: false };
+  const implementation: Partial<BalancerServiceImplementation> = {
+    async *registerEndpoint(requests) {
+      for await (const request of requests) {
+        balancer.received.push({ ms: performance.now(), request });
+        yield { ttl: { seconds: 0n, nanos: TTL_MS * 1e6 } };
+      }
+      balancer.withdrawn = true;
+    },
+  };
+  const rest = new Proxy(implementation, { get: (target, name) => Reflect.get(target, name) ?? (() => undefined) });
+  server.add(BalancerServiceDefinition, rest as BalancerServiceImplementation);
+  await server.listen(`127.0.0.1:${port}`);
+  closers.push(() => server.forceShutdown());
+  return balancer;
+}
+
+async function startLease(port: number): Promise<Lease> {
+  const config = testConfig({ UAIT_MESH: `127.0.0.1:${port}`, UAIT_ZONE: "a" });
+  const telemetry = await startTelemetry(config, () => undefined);
+  const mesh = dial({ config, telemetry });
+  closers.push(() => mesh.close());
+  const load = new LoadMeter(config.maxInflight);
+  const lease = new Lease({ config, port: 8001, mesh, load, log: telemetry.log });
+  closers.push(() => lease.withdraw());
+  return lease;
+}
+
+test("lease_registers_renews_at_a_third_of_its_ttl_and_withdraws", async () => {
+  const port = await freePort();
+  const balancer = await startBalancer(port);
+  const lease = await startLease(port);
+  await waitUntil("four renewals", () => balancer.received.length >= 5);
+  const [register, first, ...rest] = balancer.received;
+  expect(register?.request.action).toMatchObject({
+    $case: "register",
+    value: { service: "echo-test", host: "127.0.0.1", port: 8001, zone: "a" },
+  });
+  expect(first?.request.action?.$case).toBe("renew");
+  const pauseMs = ((rest.at(2)?.ms ?? 0) - (first?.ms ?? 0)) / 3;
+  expect(pauseMs).toBeGreaterThan(TTL_MS / 3 - 20);
+  expect(balancer.withdrawn).toBe(false);
+  await lease.withdraw();
+  await waitUntil("the lease is withdrawn", () => balancer.withdrawn);
+});
+
+test("lease_with_the_balancer_away_is_taken_when_it_comes", async () => {
+  const port = await freePort();
+  await startLease(port);
+  const balancer = await startBalancer(port);
+  await waitUntil("it registers", () => balancer.received.length > 0);
+});
+
+test("lease_that_breaks_is_taken_again", async () => {
+  const port = await freePort();
+  const first = await startBalancer(port);
+  await startLease(port);
+  await waitUntil("it registers", () => first.received.length > 0);
+  first.server.forceShutdown();
+  const second = await startBalancer(port);
+  await waitUntil("it registers again", () => second.received[0]?.request.action?.$case === "register");
+});
