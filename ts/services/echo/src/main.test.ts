@@ -1,0 +1,93 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { generatedLibrary, readCases, runCases } from "@uait/conformance";
+import { waitUntil } from "@uait/kit/testing";
+import { afterEach, describe, expect, test } from "vitest";
+
+const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
+const CASES = fileURLToPath(new URL("../../../../proto/uait/echo/v1/cases.yaml", import.meta.url));
+
+const QUIET = {
+  UAIT_PORT: "0",
+  UAIT_HTTP_PORT: "0",
+  UAIT_NATS_URL: "off",
+  UAIT_LEASE: "off",
+  OTEL_SDK_DISABLED: "true",
+};
+
+const children: ChildProcess[] = [];
+
+afterEach(() => {
+  for (const child of children.splice(0)) if (child.exitCode === null) child.kill("SIGKILL");
+});
+
+interface Service {
+  readonly child: ChildProcess;
+  readonly stdout: string[];
+  readonly stderr: string[];
+  /** Exit code, once it has ended. */
+  readonly exited: Promise<number | null>;
+}
+
+function run(env: Readonly<Record<string, string>>): Service {
+  const child = spawn(process.execPath, ["--import", "tsx", "--conditions=uait-source", MAIN], {
+    env: { PATH: process.env["PATH"] ?? "", ...QUIET, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.push(child);
+  const stdout: string[] = [];
+  const stderr: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (line) => stdout.push(line));
+  createInterface({ input: child.stderr }).on("line", (line) => stderr.push(line));
+  // "close" comes when the pipes have been read to their end.
+  const exited = once(child, "close").then(([code]) => code as number | null);
+  return { child, stdout, stderr, exited };
+}
+
+async function serving(service: Service): Promise<{ readonly grpc: string; readonly pid: number }> {
+  const find = () => service.stdout.find((line) => line.includes('"msg":"serving"'));
+  await waitUntil("it serves", () => find() !== undefined || service.child.exitCode !== null, 30_000);
+  const line = find();
+  if (line === undefined) throw new Error(`it ended: ${service.stderr.join("\n")}`);
+  return JSON.parse(line) as { grpc: string; pid: number };
+}
+
+describe("echo process", () => {
+  test("bad_value_refuses_to_start_in_one_line_with_exit_code_78", async () => {
+    const service = run({ UAIT_MAX_STREAMS: "none" });
+    expect(await service.exited).toBe(78);
+    expect(service.stderr).toEqual(["UAIT_MAX_STREAMS=none: must be an integer from 1 to 65536"]);
+    expect(service.stdout).toEqual([]);
+  });
+
+  test("port_in_use_refuses_to_start_in_one_line_with_exit_code_69", async () => {
+    const { grpc } = await serving(run({}));
+    const port = grpc.split(":")[1] ?? "";
+    const service = run({ UAIT_PORT: port });
+    expect(await service.exited).toBe(69);
+    expect(service.stderr).toEqual([`UAIT_PORT=${port}: 127.0.0.1:${port} is in use`]);
+  });
+
+  test("second_signal_ends_it_at_once_with_1", async () => {
+    const service = run({ UAIT_DRAIN_DELAY_MS: "60000" });
+    await serving(service);
+    service.child.kill("SIGTERM");
+    await waitUntil("it drains", () => service.stdout.some((line) => line.includes('"msg":"draining"')));
+    service.child.kill("SIGINT");
+    expect(await service.exited).toBe(1);
+  });
+
+  test("sigterm_under_load_cuts_off_nothing_and_ends_with_0", async () => {
+    const service = run({});
+    const { grpc, pid } = await serving(service);
+    const target = { address: grpc, tls: undefined, service: undefined };
+    const cases = (await readCases(CASES)).filter((each) => "probe" in each && each.probe === "drain");
+    const options = { library: generatedLibrary, cases, target, server: target, pid, service: "echo-ts" };
+    for await (const result of runCases(options)) expect(result).toMatchObject({ ok: true });
+    expect(cases).toHaveLength(1);
+    expect(await service.exited).toBe(0);
+    expect(service.stderr).toEqual([]);
+  });
+});
