@@ -42,6 +42,7 @@ export class Scene {
     } catch (error) {
       await echo.stop();
       await recorder.stop();
+      await rm(home.folder, { recursive: true, force: true });
       throw error;
     }
   }
