@@ -43,6 +43,13 @@ test("reflection_of_a_symbol_is_its_file_with_rules", async () => {
   expect(answer).toContain("^x-echo-[a-z0-9-]{1,32}$");
 });
 
+test.each([
+  ["grpc.health.v1.Health", "grpc/health/v1/health.proto"],
+  ["google.rpc.ErrorInfo", "google/rpc/error_details.proto"],
+])("reflection_of_%s_is_%s", async (name, file) => {
+  expect(await ask("v1", symbol(name))).toContain(file);
+});
+
 test("reflection_of_an_unknown_symbol_is_not_found", async () => {
   expect(await ask("v1", symbol("uait.Nothing"))).toContain("Symbol not found: uait.Nothing");
 });

@@ -1,6 +1,8 @@
 import { create, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { file_google_rpc_error_details } from "@uait/gen/es/google/rpc/error_details_pb.js";
 import type { CallContext, MethodDefinition } from "nice-grpc";
+import { healthFile } from "./health-descriptor.js";
 
 type BytesMethod = MethodDefinition<Uint8Array, Uint8Array, Uint8Array, Uint8Array, true, true>;
 type Reflect = (requests: AsyncIterable<Uint8Array>, context: CallContext) => AsyncGenerator<Uint8Array>;
@@ -48,7 +50,9 @@ export function createReflection(
 
 async function load(services: readonly DescService[], names: readonly string[]) {
   const { ServerReflection, ServerReflectionService } = await import("nice-grpc-server-reflection");
-  const file = [...collectFiles(services)].map((each) => each.proto);
+  // With the details of errors, so that a client can print them.
+  const files = collectFiles([...services.map(({ file }) => file), file_google_rpc_error_details]);
+  const file = [...files.map(({ proto }) => proto), healthFile()];
   const descriptorSet = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file }));
   return {
     definition: ServerReflectionService.serverReflectionInfo,
@@ -56,15 +60,15 @@ async function load(services: readonly DescService[], names: readonly string[]) 
   };
 }
 
-function collectFiles(services: readonly DescService[]): Set<DescFile> {
+function collectFiles(roots: readonly DescFile[]): DescFile[] {
   const files = new Set<DescFile>();
   const add = (file: DescFile) => {
     if (files.has(file)) return;
     files.add(file);
     file.dependencies.forEach(add);
   };
-  for (const { file } of services) add(file);
-  return files;
+  roots.forEach(add);
+  return [...files];
 }
 
 async function* map<From, To>(items: AsyncIterable<From>, convert: (item: From) => To): AsyncGenerator<To> {

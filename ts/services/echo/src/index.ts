@@ -7,6 +7,8 @@ import { createEventHandler, createHandler, EVENT_AREA } from "./handler.js";
 import { Outcomes } from "./outcomes.js";
 import { ReceivedEvents } from "./received-events.js";
 
+export { type EchoConfig, loadConfig as loadEchoConfig } from "./config.js";
+
 /** Starts the service; it takes calls when this returns. */
 export async function startEcho(config: EchoConfig): Promise<RunningServer> {
   const telemetry = await startTelemetry(config);

@@ -2,12 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { generatedLibrary, readCases, runCases } from "@uait/conformance";
+import { EchoServiceDefinition } from "@uait/gen/uait/echo/v1/echo.js";
 import { waitUntil } from "@uait/kit/testing";
+import { createChannel, createClient, Metadata } from "nice-grpc";
 import { afterEach, describe, expect, test } from "vitest";
 
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
-const CASES = fileURLToPath(new URL("../../../../proto/uait/echo/v1/cases.yaml", import.meta.url));
 
 const QUIET = {
   UAIT_PORT: "0",
@@ -46,12 +46,12 @@ function run(env: Readonly<Record<string, string>>): Service {
   return { child, stdout, stderr, exited };
 }
 
-async function serving(service: Service): Promise<{ readonly grpc: string; readonly pid: number }> {
+async function serving(service: Service): Promise<{ readonly grpc: string; readonly http: string }> {
   const find = () => service.stdout.find((line) => line.includes('"msg":"serving"'));
   await waitUntil("it serves", () => find() !== undefined || service.child.exitCode !== null, 30_000);
   const line = find();
   if (line === undefined) throw new Error(`it ended: ${service.stderr.join("\n")}`);
-  return JSON.parse(line) as { grpc: string; pid: number };
+  return JSON.parse(line) as { grpc: string; http: string };
 }
 
 describe("echo process", () => {
@@ -80,13 +80,21 @@ describe("echo process", () => {
   });
 
   test("sigterm_under_load_cuts_off_nothing_and_ends_with_0", async () => {
-    const service = run({});
-    const { grpc, pid } = await serving(service);
-    const target = { address: grpc, tls: undefined, service: undefined };
-    const cases = (await readCases(CASES)).filter((each) => "probe" in each && each.probe === "drain");
-    const options = { library: generatedLibrary, cases, target, server: target, pid, service: "echo-ts" };
-    for await (const result of runCases(options)) expect(result).toMatchObject({ ok: true });
-    expect(cases).toHaveLength(1);
+    const CALLS = 20;
+    const service = run({ UAIT_DRAIN_DELAY_MS: "200" });
+    const { grpc, http } = await serving(service);
+    const channel = createChannel(grpc);
+    const client = createClient(EchoServiceDefinition, channel);
+    const metadata = Metadata({ "x-uait-tenant": "acme" });
+    const behaviour = { delay: { seconds: 1n, nanos: 0 } };
+    const calls = Array.from({ length: CALLS }, () => client.echo({ message: "x", behaviour }, { metadata }));
+    const underWay = async () =>
+      (await (await fetch(`http://${http}/metrics`)).text()).includes(`in_flight ${CALLS}\n`);
+    await waitUntil("the calls are under way", underWay);
+    service.child.kill("SIGTERM");
+    const answers = await Promise.all(calls);
+    expect(answers.map(({ message }) => message)).toEqual(Array.from({ length: CALLS }, () => "x"));
+    channel.close();
     expect(await service.exited).toBe(0);
     expect(service.stderr).toEqual([]);
   });

@@ -1,21 +1,16 @@
 import { fileURLToPath } from "node:url";
-import {
-  type Case,
-  type CaseResult,
-  dynamicLibrary,
-  generatedLibrary,
-  readCases,
-  runCases,
-  runWireChecks,
-  type Target,
-} from "@uait/conformance";
+import { loadEchoConfig, startEcho } from "@uait/echo";
 import type { RunningServer } from "@uait/kit";
 import { freePort, NatsServer } from "@uait/kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadConfig } from "./config.js";
-import { startEcho } from "./index.js";
+import { type Case, readCases } from "./case-file.js";
+import { type CaseResult, runCases } from "./case-runner.js";
+import { dynamicLibrary } from "./dynamic-client.js";
+import type { Target } from "./echo-client.js";
+import { generatedLibrary } from "./generated-client.js";
+import { runWireChecks } from "./wire-checks.js";
 
-const CASES = fileURLToPath(new URL("../../../../proto/uait/echo/v1/cases.yaml", import.meta.url));
+const CASES = fileURLToPath(new URL("../../../proto/uait/echo/v1/cases.yaml", import.meta.url));
 
 let nats: NatsServer;
 let server: RunningServer;
@@ -26,7 +21,7 @@ beforeAll(async () => {
   nats = await NatsServer.start();
   const port = await freePort();
   server = await startEcho(
-    loadConfig({
+    loadEchoConfig({
       UAIT_PORT: String(port),
       UAIT_HTTP_PORT: "0",
       // The service itself stands for the mesh, whose every route leads to it.
@@ -39,7 +34,7 @@ beforeAll(async () => {
     }),
   );
   target = { address: server.address, tls: undefined, service: undefined };
-  // Draining takes a process of its own: see main.test.ts.
+  // Draining takes a process of its own: see services/echo/src/main.test.ts.
   cases = (await readCases(CASES)).filter((each) => !("probe" in each && each.probe === "drain"));
 });
 
@@ -58,7 +53,7 @@ async function failures(results: AsyncIterable<CaseResult>): Promise<{ ran: numb
   return { ran, failed };
 }
 
-describe("echo", () => {
+describe("echo-ts", () => {
   test.each([
     ["generated", generatedLibrary],
     ["dynamic", dynamicLibrary],
