@@ -7,7 +7,7 @@ import type { Step } from "./schedule.js";
 const CACHE = process.env["UAIT_CACHE"] ?? join(homedir(), ".cache", "uait");
 const CARGO = `CARGO_TARGET_DIR="${CACHE}/cargo" cargo`;
 const PYTHON = "../.uait/venv/bin/python";
-const VITEST = "npx vitest run --reporter=default";
+const VITEST = "NO_COLOR=1 npx vitest run --reporter=default";
 
 /**
  * Every check. What is slow and needs nothing begins first; what watches how long things take runs alone, at the end.
@@ -26,13 +26,13 @@ export const steps: readonly Step[] = [
     after: ["services"],
   },
 
-  { name: "contracts", run: `cd python && ${PYTHON} -m pytest -q tests/contracts`, count: count.pytest },
+  { name: "contracts", run: `cd python && ${PYTHON} -m pytest tests/contracts`, count: count.pytest },
   { name: "made files", run: "make check" },
   {
     name: "go lint",
     run: "cd go && test -z \"$(gofmt -l $(git ls-files '*.go'))\" && go vet ./... && go tool staticcheck ./...",
   },
-  { name: "ts lint", run: "cd ts && npx biome ci --error-on-warnings ." },
+  { name: "ts lint", run: "cd ts && NO_COLOR=1 npx biome ci --error-on-warnings ." },
   {
     name: "python lint",
     run: "cd python && ../.uait/venv/bin/ruff check . && ../.uait/venv/bin/ruff format --check . && ../.uait/venv/bin/mypy",
@@ -40,9 +40,14 @@ export const steps: readonly Step[] = [
   { name: "rust lint", run: `cd rust && cargo fmt --check && ${CARGO} clippy --locked --all-targets -- -D warnings` },
 
   { name: "go test", run: "cd go && go test -race -v ./...", count: count.go },
-  { name: "rust test", run: `cd rust && ${CARGO} test --locked`, count: count.cargo, after: ["rust lint"] },
+  {
+    name: "rust test",
+    run: `cd rust && ${CARGO} test --locked --no-fail-fast`,
+    count: count.cargo,
+    after: ["rust lint"],
+  },
   { name: "ts test", run: `cd ts && ${VITEST} --project unit`, count: count.vitest, after: ["test programs"] },
-  { name: "python test", run: `cd python && ${PYTHON} -m pytest -q --ignore=tests/contracts`, count: count.pytest },
+  { name: "python test", run: `cd python && ${PYTHON} -m pytest --ignore=tests/contracts`, count: count.pytest },
 
   { name: "edge", run: `cd ts && ${VITEST} --project edge`, count: count.vitest, after: ["test programs"] },
   {

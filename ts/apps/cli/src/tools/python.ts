@@ -1,6 +1,6 @@
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, readlink, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import type { Context } from "../context.js";
@@ -52,6 +52,19 @@ export async function installPython(context: Context): Promise<void> {
   const { envoy, nats } = pythonPrograms(install);
   await verifyListed(context, "envoy", envoy);
   await verifyListed(context, "nats-server", nats);
+  // Beside the tools built from source, where people and tests look for them.
+  await linkInto(`${install}/bin`, { envoy, "nats-server": nats });
+}
+
+async function linkInto(folder: string, targets: Readonly<Record<string, string>>): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const [name, target] of Object.entries(targets)) {
+    const link = join(folder, name);
+    const to = relative(folder, target);
+    if ((await readlink(link).catch(() => undefined)) === to) continue;
+    await rm(link, { force: true });
+    await symlink(to, link);
+  }
 }
 
 async function installUv(context: Context): Promise<string> {
