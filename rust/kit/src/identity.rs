@@ -43,6 +43,11 @@ impl Identity {
         text(self.tenant.as_ref())
     }
 
+    /// The tenant, shared and not copied.
+    pub(crate) fn shared_tenant(&self) -> Tenant {
+        Tenant(self.tenant.clone())
+    }
+
     /// The subject; empty when the caller sent none.
     pub fn subject(&self) -> &str {
         text(self.subject.as_ref())
@@ -60,6 +65,16 @@ impl Identity {
                 headers.entry(name).or_insert_with(|| value.clone());
             }
         }
+    }
+}
+
+/// A tenant for keeps; empty where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tenant(Option<HeaderValue>);
+
+impl Tenant {
+    pub(crate) fn as_str(&self) -> &str {
+        text(self.0.as_ref())
     }
 }
 

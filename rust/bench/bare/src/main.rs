@@ -4,7 +4,7 @@ use std::io::Write;
 
 use futures_util::stream::BoxStream;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use uait_gen::echo::v1::echo_service_server::{EchoService, EchoServiceServer};
 use uait_gen::echo::v1::*;
@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(std::io::stdout(), r#"{{"msg":"serving","grpc":"{}","http":""}}"#, listener.local_addr()?)?;
     tonic::transport::Server::builder()
         .add_service(EchoServiceServer::new(Bare))
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;
     Ok(())
 }

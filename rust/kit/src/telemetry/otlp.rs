@@ -1,73 +1,111 @@
 //! Spans as an OTLP `ExportTraceServiceRequest` (opentelemetry-proto 1.x), written field by field: building the message's
 //! objects first costs several times what the handler of a small call does.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use tonic::Code;
+use uait_gen::service::Method;
 
-use super::span::{Kind, Span};
+use super::span::{EventWork, Kind, Span, Work};
 
 /// `STATUS_CODE_ERROR`.
 const ERROR: u64 = 2;
+/// Field of a span's attributes.
+const ATTRIBUTES: u32 = 9;
 
 /// Encodes an export request: one resource, one scope, these spans.
 pub(super) fn encode(resource: &[(&str, &str)], spans: &[Span]) -> Vec<u8> {
-    let mut scratch = Scratch::default();
     let mut scope_spans = Vec::with_capacity(spans.len() * 300);
-    message(1, &mut scope_spans, &mut scratch, |scope, _| text(1, "uait-kit", scope));
+    let mut inner = Vec::with_capacity(512);
+    text(1, "uait-kit", &mut inner);
+    bytes(1, &inner, &mut scope_spans);
+    let mut calls = Calls::default();
     for span in spans {
-        message(2, &mut scope_spans, &mut scratch, |out, scratch| encode_span(span, out, scratch));
+        inner.clear();
+        encode_span(span, &mut calls, &mut inner);
+        bytes(2, &inner, &mut scope_spans);
     }
-    let mut resource_spans = Vec::with_capacity(scope_spans.len() + 128);
-    message(1, &mut resource_spans, &mut scratch, |out, scratch| {
-        for (key, value) in resource {
-            attribute(1, key, value, out, scratch);
-        }
-    });
-    bytes(2, &scope_spans, &mut resource_spans);
-    let mut request = Vec::with_capacity(resource_spans.len() + 8);
-    bytes(1, &resource_spans, &mut request);
+    inner.clear();
+    for (key, value) in resource {
+        attribute(1, key, value, &mut inner);
+    }
+    let mut head = Vec::with_capacity(inner.len() + 32);
+    bytes(1, &inner, &mut head);
+    prefix(2, scope_spans.len(), &mut head);
+    let mut request = Vec::with_capacity(head.len() + scope_spans.len() + 8);
+    prefix(1, head.len() + scope_spans.len(), &mut request);
+    request.extend_from_slice(&head);
+    request.extend_from_slice(&scope_spans);
     request
 }
 
-fn encode_span(span: &Span, out: &mut Vec<u8>, scratch: &mut Scratch) {
+/// The attributes of each method and code, encoded once a batch.
+#[derive(Default)]
+struct Calls(Vec<(&'static Method, Code, Vec<u8>)>);
+
+impl Calls {
+    fn attributes(&mut self, method: &'static Method, code: Code) -> &[u8] {
+        let known = self.0.iter().position(|(m, c, _)| std::ptr::eq(*m, method) && *c == code);
+        let at = known.unwrap_or_else(|| {
+            let mut encoded = Vec::with_capacity(160);
+            attribute(ATTRIBUTES, "rpc.system", "grpc", &mut encoded);
+            attribute(ATTRIBUTES, "rpc.service", method.service, &mut encoded);
+            attribute(ATTRIBUTES, "rpc.method", method.name, &mut encoded);
+            let (mut number, mut pair) = (Vec::new(), Vec::new());
+            varint(3, code as u64, &mut number);
+            text(1, "rpc.grpc.status_code", &mut pair);
+            bytes(2, &number, &mut pair);
+            bytes(ATTRIBUTES, &pair, &mut encoded);
+            self.0.push((method, code, encoded));
+            self.0.len() - 1
+        });
+        &self.0[at].2
+    }
+}
+
+fn encode_span(span: &Span, calls: &mut Calls, out: &mut Vec<u8>) {
     bytes(1, &span.context.trace_id.to_be_bytes(), out);
     bytes(2, &span.context.span_id.to_be_bytes(), out);
     if span.parent != 0 {
         bytes(4, &span.parent.to_be_bytes(), out);
     }
-    text(5, &span.name, out);
     varint(6, span.kind as u64, out);
-    fixed64(7, nanos(span.start), out);
-    fixed64(8, nanos(span.end), out);
-    if let Some((method, code)) = span.rpc {
-        attribute(9, "rpc.system", "grpc", out, scratch);
-        attribute(9, "rpc.service", method.service, out, scratch);
-        attribute(9, "rpc.method", method.name, out, scratch);
-        message(9, out, scratch, |out, scratch| {
-            text(1, "rpc.grpc.status_code", out);
-            message(2, out, scratch, |out, _| varint(3, code as u64, out));
-        });
+    fixed64(7, span.start, out);
+    fixed64(8, span.end, out);
+    if !span.tenant.as_str().is_empty() {
+        attribute(ATTRIBUTES, "uait.tenant", span.tenant.as_str(), out);
     }
-    if !span.identity.tenant().is_empty() {
-        attribute(9, "uait.tenant", span.identity.tenant(), out, scratch);
-    }
-    for (key, value) in &span.attributes {
-        attribute(9, key, value, out, scratch);
-    }
-    let failed = span.rpc.is_some_and(|(_, code)| is_error(span.kind, code));
-    if failed || span.error.is_some() {
-        message(15, out, scratch, |out, _| {
-            if let Some(error) = &span.error {
-                text(2, error, out);
+    match &span.work {
+        Work::Call(method, code) => {
+            text(5, method.span_name(), out);
+            out.extend_from_slice(calls.attributes(method, *code));
+            if is_error(span.kind, *code) {
+                failed(None, out);
             }
-            varint(3, ERROR, out);
-        });
+        }
+        Work::Event(work) => encode_event(work, out),
     }
     // W3C flags, and that it is known whether the parent is remote (bit 8) and it is (bit 9).
     let remote = matches!(span.kind, Kind::Server | Kind::Consumer) && span.parent != 0;
     fixed32(16, 1 | 0x100 | if remote { 0x200 } else { 0 }, out);
+}
+
+fn encode_event(work: &EventWork, out: &mut Vec<u8>) {
+    text(5, &work.name, out);
+    for (key, value) in &work.attributes {
+        attribute(ATTRIBUTES, key, value, out);
+    }
+    if let Some(error) = &work.error {
+        failed(Some(error), out);
+    }
+}
+
+fn failed(message: Option<&str>, out: &mut Vec<u8>) {
+    let mut status = Vec::new();
+    if let Some(message) = message {
+        text(2, message, &mut status);
+    }
+    varint(3, ERROR, &mut status);
+    bytes(15, &status, out);
 }
 
 /// Semantic conventions for RPC: a server's span fails only by a fault of the server.
@@ -86,23 +124,20 @@ fn is_error(kind: Kind, code: Code) -> bool {
     }
 }
 
-/// Buffers for nested messages, whose length precedes them.
-#[derive(Default)]
-struct Scratch(Vec<Vec<u8>>);
-
-fn message(tag: u32, out: &mut Vec<u8>, scratch: &mut Scratch, fill: impl FnOnce(&mut Vec<u8>, &mut Scratch)) {
-    let mut inner = scratch.0.pop().unwrap_or_default();
-    inner.clear();
-    fill(&mut inner, scratch);
-    bytes(tag, &inner, out);
-    scratch.0.push(inner);
+/// A `KeyValue` of a text. Keys and values are short, but the lengths may take more than a byte each.
+fn attribute(tag: u32, key: &str, value: &str, out: &mut Vec<u8>) {
+    let field = |length: usize| 1 + encoded_len_varint(length as u64) + length;
+    let any_value = field(value.len());
+    prefix(tag, field(key.len()) + field(any_value), out);
+    text(1, key, out);
+    prefix(2, any_value, out);
+    text(1, value, out);
 }
 
-fn attribute(tag: u32, key: &str, value: &str, out: &mut Vec<u8>, scratch: &mut Scratch) {
-    message(tag, out, scratch, |out, scratch| {
-        text(1, key, out);
-        message(2, out, scratch, |out, _| text(1, value, out));
-    });
+/// What precedes a nested message.
+fn prefix(tag: u32, length: usize, out: &mut Vec<u8>) {
+    encode_key(tag, WireType::LengthDelimited, out);
+    encode_varint(length as u64, out);
 }
 
 fn text(tag: u32, value: &str, out: &mut Vec<u8>) {
@@ -110,8 +145,7 @@ fn text(tag: u32, value: &str, out: &mut Vec<u8>) {
 }
 
 fn bytes(tag: u32, value: &[u8], out: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, out);
-    encode_varint(value.len() as u64, out);
+    prefix(tag, value.len(), out);
     out.extend_from_slice(value);
 }
 
@@ -128,10 +162,6 @@ fn fixed64(tag: u32, value: u64, out: &mut Vec<u8>) {
 fn fixed32(tag: u32, value: u32, out: &mut Vec<u8>) {
     encode_key(tag, WireType::ThirtyTwoBit, out);
     out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn nanos(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).ok().and_then(|t| u64::try_from(t.as_nanos()).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -191,11 +221,11 @@ mod tests {
         assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 5_000_000);
         assert_eq!(span.status.unwrap().code, 2);
         let expected = [
+            ("uait.tenant", "acme"),
             ("rpc.system", "grpc"),
             ("rpc.service", "uait.echo.v1.EchoService"),
             ("rpc.method", "Echo"),
             ("rpc.grpc.status_code", "13"),
-            ("uait.tenant", "acme"),
         ];
         assert_eq!(attributes(&span.attributes), expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
     }
@@ -203,7 +233,8 @@ mod tests {
     #[test]
     fn event_span_decodes_with_its_error() {
         let tracer = Tracer::new(true, 1.0);
-        let attribute = [("messaging.system", "nats".to_owned())];
+        let long = "x".repeat(300);
+        let attribute = [("messaging.system", "nats".to_owned()), ("messaging.message.id", long.clone())];
         let error = Some("no answer".to_owned());
         tracer.begin(None).end_event(
             &tracer,
@@ -216,6 +247,7 @@ mod tests {
         let (_, spans) = decode(&tracer.take());
         assert_eq!((spans[0].name.as_str(), spans[0].kind, spans[0].parent_span_id.len()), ("publish UAIT_ECHO", 4, 0));
         assert_eq!(spans[0].status.as_ref().unwrap().message, "no answer");
+        assert_eq!(attributes(&spans[0].attributes)[1], ("messaging.message.id".to_owned(), long));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Spans, recorded as plain values into a bounded buffer; see deploy/decisions/0040.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::fmt::{self, Display, Write as _};
@@ -13,12 +12,12 @@ use tokio::sync::{Notify, oneshot};
 use tonic::Code;
 use uait_gen::service::Method;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Tenant};
 
 /// Spans kept while the collector is slow or away; more are dropped, so that memory stays bounded.
-const BUFFERED: usize = 8192;
+const BUFFERED: usize = 4096;
 /// As many spans as wake the exporter before its second is over.
-const BATCH: usize = 2048;
+const BATCH: usize = 512;
 
 /// A span's place in its trace, as W3C trace context has it. All zero when there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,12 +61,12 @@ impl SpanContext {
 
     /// The trace id as 32 hex digits; empty when there is none.
     pub fn trace_id_hex(&self) -> String {
-        if self.is_valid() { format!("{:032x}", self.trace_id) } else { String::new() }
+        if self.is_valid() { hex(&self.trace_id.to_be_bytes()) } else { String::new() }
     }
 
     /// The span id as 16 hex digits; empty when there is none.
     pub fn span_id_hex(&self) -> String {
-        if self.is_valid() { format!("{:016x}", self.span_id) } else { String::new() }
+        if self.is_valid() { hex(&self.span_id.to_be_bytes()) } else { String::new() }
     }
 
     pub(crate) fn header(&self) -> Option<HeaderValue> {
@@ -90,6 +89,13 @@ impl Display for SpanContext {
     }
 }
 
+/// Lower-case hex digits; the formatter takes ten times as long for a number of 128 bits.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
 /// What a span does, with the numbers of OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -103,20 +109,32 @@ pub enum Kind {
     Consumer = 5,
 }
 
-/// A finished span.
+/// A finished span, small because the buffer is filled under a lock.
 #[derive(Debug)]
 pub(crate) struct Span {
-    pub(crate) name: Cow<'static, str>,
     pub(crate) kind: Kind,
     pub(crate) context: SpanContext,
     pub(crate) parent: u64,
-    pub(crate) start: SystemTime,
-    pub(crate) end: SystemTime,
-    /// Of a call; `None` for events.
-    pub(crate) rpc: Option<(&'static Method, Code)>,
-    pub(crate) identity: Identity,
+    /// Since 1970, in nanoseconds.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) tenant: Tenant,
+    pub(crate) work: Work,
+}
+
+/// What a span was about.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Call(&'static Method, Code),
+    Event(Box<EventWork>),
+}
+
+/// The publishing or the handling of an event.
+#[derive(Debug)]
+pub(crate) struct EventWork {
+    pub(crate) name: String,
     pub(crate) attributes: Vec<(&'static str, String)>,
-    /// What went wrong, of an event.
+    /// What went wrong.
     pub(crate) error: Option<String>,
 }
 
@@ -230,19 +248,7 @@ impl Recording {
         if !self.recorded {
             return;
         }
-        let end = SystemTime::now();
-        tracer.record(Span {
-            name: Cow::Borrowed(method.span_name()),
-            kind,
-            context: self.context,
-            parent: self.parent,
-            start: end.checked_sub(took).unwrap_or(UNIX_EPOCH),
-            end,
-            rpc: Some((method, code)),
-            identity: identity.clone(),
-            attributes: Vec::new(),
-            error: None,
-        });
+        self.record(tracer, kind, identity, took, Work::Call(method, code));
     }
 
     /// Records the span of an event.
@@ -258,18 +264,21 @@ impl Recording {
         if !self.recorded {
             return;
         }
-        let end = SystemTime::now();
+        let work = EventWork { name, attributes: attributes.into_iter().collect(), error };
+        self.record(tracer, kind, identity, self.elapsed(), Work::Event(Box::new(work)));
+    }
+
+    fn record(self, tracer: &Tracer, kind: Kind, identity: &Identity, took: Duration, work: Work) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let end = nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         tracer.record(Span {
-            name: Cow::Owned(name),
             kind,
             context: self.context,
             parent: self.parent,
-            start: end.checked_sub(self.elapsed()).unwrap_or(UNIX_EPOCH),
+            start: end.saturating_sub(nanos(took)),
             end,
-            rpc: None,
-            identity: identity.clone(),
-            attributes: attributes.into_iter().collect(),
-            error,
+            tenant: identity.shared_tenant(),
+            work,
         });
     }
 }
@@ -300,6 +309,7 @@ mod tests {
         let context = SpanContext::parse(PARENT.as_bytes()).unwrap();
         assert_eq!(context.to_string(), PARENT);
         assert_eq!(context.trace_id_hex(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(context.span_id_hex(), "00f067aa0ba902b7");
         assert_eq!(context.header().unwrap(), PARENT);
         assert!(SpanContext::parse(b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").is_some());
     }
