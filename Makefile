@@ -78,7 +78,7 @@ conformance: build ## every client against every server, as a matrix
 
 .PHONY: bench-mesh
 bench-mesh: build ## what a call costs, by language and way; about 10 minutes
-	@$(suite) --only "test programs"
+	@$(suite) --only "bench programs"
 	@cd ts && node --import tsx --conditions=uait-source apps/bench/src/mesh.ts
 
 .PHONY: bench

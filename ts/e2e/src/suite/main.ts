@@ -43,7 +43,9 @@ function run(step: Step): Promise<Outcome> {
 
 const { only } = values;
 const chosen =
-  only === undefined ? steps : steps.filter((step) => only.includes(step.name)).map(({ after: _, ...step }) => step);
+  only === undefined
+    ? steps.filter(({ onlyByName }) => onlyByName !== true)
+    : steps.filter(({ name }) => only.includes(name)).map(({ after: _, ...step }) => step);
 const outcomes = await schedule(chosen, LANES, run);
 
 console.log("\nwhere the time went, longest first:");

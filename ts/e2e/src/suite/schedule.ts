@@ -10,6 +10,8 @@ export interface Step {
   readonly count?: Counter;
   /** Its output is printed when it succeeds, too. */
   readonly show?: boolean;
+  /** Not a check: left out unless it is asked for by name. */
+  readonly onlyByName?: boolean;
   /** Runs while nothing else does, because it watches how long things take. */
   readonly alone?: boolean;
 }

@@ -18,12 +18,22 @@ export const steps: readonly Step[] = [
   {
     name: "test programs",
     run: [
-      "(cd go && go build -trimpath -o ../.uait/build/conformance-go ./conformance && go build -trimpath -o ../.uait/build/bare-go ./bench/bare)",
-      `(cd rust && ${CARGO} build --release --locked -p uait-conformance -p uait-bare)`,
-      `for program in conformance bare; do install -D "${CACHE}/cargo/release/$program" .uait/build/$program-rust; done`,
+      "(cd go && go build -trimpath -o ../.uait/build/conformance-go ./conformance)",
+      `(cd rust && ${CARGO} build --locked -p uait-conformance)`,
+      `install -D "${CACHE}/cargo/debug/conformance" .uait/build/conformance-rust`,
       "(cd ts && npx tsc -b)",
     ].join(" && "),
     after: ["services"],
+  },
+  {
+    name: "bench programs",
+    run: [
+      "(cd go && go build -trimpath -o ../.uait/build/bare-go ./bench/bare)",
+      `(cd rust && ${CARGO} build --release --locked -p uait-bare)`,
+      `install -D "${CACHE}/cargo/release/bare" .uait/build/bare-rust`,
+      "(cd ts && npx tsc -b)",
+    ].join(" && "),
+    onlyByName: true,
   },
 
   { name: "contracts", run: `cd python && ${PYTHON} -m pytest tests/contracts`, count: count.pytest },
