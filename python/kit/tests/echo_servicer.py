@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from uait.echo.v1 import echo_pb2
 from uait.echo.v1.echo_pb2_grpc import EchoServiceServicer, EchoServiceStub, add_EchoServiceServicer_to_server
 from uait.error.v1 import error_pb2
-from uait_kit import Kit, KitConfig, Server, Service, StatusError, current_call
+from uait_kit import Kit, KitConfig, Server, Service, Span, StatusError, current_call
 
 TENANT = (("x-uait-tenant", "acme"),)
 
@@ -83,10 +82,10 @@ class Echo(EchoServiceServicer):
 
 @asynccontextmanager
 async def serving(
-    config: KitConfig, *, exporter: SpanExporter | None = None, tenantless: bool = False
+    config: KitConfig, *, spans: Callable[[Span], None] | None = None, tenantless: bool = False
 ) -> AsyncIterator[tuple[Server, Echo]]:
     """Runs the service until the block ends, then drains it."""
-    kit = Kit(config, exporter=exporter)
+    kit = Kit(config, spans=spans)
     echo = Echo(kit)
     server = await kit.serve([Service(add_EchoServiceServicer_to_server, echo, tenantless=tenantless)])
     try:

@@ -6,16 +6,14 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import grpc
 import pytest
 from nats.js.api import ConsumerInfo
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from uait.event.v1 import event_pb2
-from uait_kit import Call, Consumer, EventLog, Identity, Published, StatusError, Telemetry, current_call
+from uait_kit import Call, Consumer, EventLog, Identity, Published, Span, SpanKind, StatusError, Telemetry, current_call
+from uait_kit._trace import Tracer, read_context
 from uait_kit.testing import NatsServer, eventually, settings
 
 _AREA = "echo"
@@ -74,8 +72,10 @@ async def publish(
     """Publishes as the handler of a call does."""
 
     async def handler() -> Published:
-        trace = SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(1))
-        Call(Identity(tenant), NonRecordingSpan(trace), time_left_s=within_s).enter()
+        trace = read_context({"traceparent": f"00-{0xABC:032x}-{0xDEF:016x}-01"})
+        # Disabled, so that it stands in for its parent.
+        span = Tracer(ratio=1.0, ended=None).start("call", SpanKind.SPAN_KIND_SERVER, parent=trace, attributes=[])
+        Call(Identity(tenant), span, time_left_s=within_s).enter()
         event = event_pb2.Event(echoed=event_pb2.Echoed(message=message))
         return await log.publish(_AREA, event, request_id=request_id)
 
@@ -269,22 +269,24 @@ async def test_nats_killed_under_load_loses_and_doubles_nothing(nats_server: Nat
 
 
 async def test_spans_of_an_event_are_a_producer_and_a_consumer_of_one_trace(nats_server: NatsServer) -> None:
-    exporter = InMemorySpanExporter()
+    ended: list[Span] = []
     traced = settings(OTEL_SDK_DISABLED="false", UAIT_NATS_URL=nats_server.url)
     listener = Listener()
-    async with event_log(nats_server.url, listener, telemetry=Telemetry(traced, exporter=exporter)) as log:
+    async with event_log(nats_server.url, listener, telemetry=Telemetry(traced, spans=ended.append)) as log:
         await publish(log, "x")
         await listener.until(1)
 
         async def both() -> bool:
-            return len(exporter.get_finished_spans()) == 2
+            return len(ended) == 2
 
         await eventually(both)
-    spans: dict[str, Any] = {span.kind.name: span for span in exporter.get_finished_spans()}
-    producer, consumer = spans["PRODUCER"], spans["CONSUMER"]
-    assert producer.parent.span_id == 0xDEF
-    assert consumer.parent.span_id == producer.context.span_id
-    assert producer.context.trace_id == consumer.context.trace_id == 0xABC
+    spans = {span.kind: span for span in ended}
+    producer, consumer = spans[SpanKind.SPAN_KIND_PRODUCER], spans[SpanKind.SPAN_KIND_CONSUMER]
+    assert producer.parent is not None
+    assert consumer.parent is not None
+    assert producer.parent.span_id == f"{0xDEF:016x}"
+    assert consumer.parent.span_id == producer.span_id
+    assert producer.trace_id == consumer.trace_id == f"{0xABC:032x}"
     assert (producer.name, consumer.name) == (
         "uait.echo.{tenant}.echoed publish",
         "uait.echo.{tenant}.echoed process",

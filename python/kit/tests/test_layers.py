@@ -10,11 +10,11 @@ import grpc
 import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from uait.echo.v1 import echo_pb2
-from uait_kit import LoadMeter, Telemetry
+from uait_kit import LoadMeter, Span, SpanKind, Telemetry
 from uait_kit._layers import Layers
+from uait_kit._trace import attribute
 from uait_kit.testing import eventually, settings
 
 from .echo_servicer import TENANT, calling, failure, serving
@@ -203,37 +203,35 @@ async def test_call_without_a_deadline_goes_out_with_the_default_one() -> None:
 
 
 async def test_spans_of_two_hops_are_one_chain_with_tenant_and_code() -> None:
-    exporter = InMemorySpanExporter()
+    ended: list[Span] = []
     traced = {"OTEL_SDK_DISABLED": "false"}
     async with (
-        serving(settings(**traced), exporter=exporter) as (behind, _),
-        serving(settings(**traced, UAIT_MESH=behind.address), exporter=exporter) as (server, _),
+        serving(settings(**traced), spans=ended.append) as (behind, _),
+        serving(settings(**traced, UAIT_MESH=behind.address), spans=ended.append) as (server, _),
         calling(server) as stub,
     ):
         parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         await stub.Relay(echo_pb2.RelayRequest(message="x"), metadata=(*TENANT, ("traceparent", parent)))
 
         async def all_ended() -> bool:
-            return len(exporter.get_finished_spans()) == 3
+            return len(ended) == 3
 
         await eventually(all_ended)
-    spans = {(span.name.rpartition("/")[2], span.kind.name): span for span in exporter.get_finished_spans()}
-    relay, client, echo = spans["Relay", "SERVER"], spans["Echo", "CLIENT"], spans["Echo", "SERVER"]
-    assert relay.name == "uait.echo.v1.EchoService/Relay"
-    assert [format(span.parent.span_id, "016x") if span.parent else "" for span in (relay, client, echo)] == [
-        "00f067aa0ba902b7",
-        format(relay.context.span_id, "016x"),
-        format(client.context.span_id, "016x"),
-    ]
+    spans = {(span.name, span.kind): span for span in ended}
+    relay = spans["uait.echo.v1.EchoService/Relay", SpanKind.SPAN_KIND_SERVER]
+    client = spans["uait.echo.v1.EchoService/Echo", SpanKind.SPAN_KIND_CLIENT]
+    echo = spans["uait.echo.v1.EchoService/Echo", SpanKind.SPAN_KIND_SERVER]
+    parents = [span.parent.span_id for span in (relay, client, echo) if span.parent is not None]
+    assert parents == ["00f067aa0ba902b7", relay.span_id, client.span_id]
     for span in (relay, client, echo):
-        assert format(span.context.trace_id, "032x") == "4bf92f3577b34da6a3ce929d0e0e4736"
-        assert dict(span.attributes or {}) == {
-            "rpc.system": "grpc",
-            "rpc.service": "uait.echo.v1.EchoService",
-            "rpc.method": span.name.rpartition("/")[2],
-            "uait.tenant": "acme",
-            "rpc.grpc.status_code": 0,
-        }
+        assert span.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+        assert list(span.attributes) == [
+            attribute("rpc.system", "grpc"),
+            attribute("rpc.service", "uait.echo.v1.EchoService"),
+            attribute("rpc.method", span.name.rpartition("/")[2]),
+            attribute("uait.tenant", "acme"),
+            attribute("rpc.grpc.status_code", 0),
+        ]
 
 
 async def test_tracing_disabled_still_forwards_the_trace_context() -> None:

@@ -18,6 +18,7 @@ from uait_kit._run import run
 from uait_kit._serve import AddressInUse, Kit, Server, Service
 from uait_kit._status import CODE_OF_REASON, ErrorMap, FieldsInvalid, FieldViolation, PassedOn, StatusError, status_of
 from uait_kit._telemetry import Telemetry
+from uait_kit._trace import Span, SpanKind
 from uait_kit._validate import validate
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "Published",
     "Server",
     "Service",
+    "Span",
+    "SpanKind",
     "StatusError",
     "Telemetry",
     "TlsFiles",

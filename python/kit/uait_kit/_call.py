@@ -7,13 +7,11 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import format_span_id, format_trace_id
-
 if TYPE_CHECKING:
     import grpc
-    from opentelemetry.trace import Span
 
     from uait_kit._identity import Identity
+    from uait_kit._trace import Span
 
 __all__ = ["Call", "current_call", "find_call"]
 
@@ -28,7 +26,7 @@ class Call:
 
     Attributes:
         identity: On whose behalf.
-        span: The span of this work; not recording when tracing is off or the trace is not sampled.
+        span: The span of this work, or the innermost one opened within it.
     """
 
     __slots__ = ("_deadline_s", "_on_end", "identity", "span")
@@ -54,14 +52,12 @@ class Call:
     @property
     def trace_id(self) -> str:
         """W3C trace id, 32 lower-case hex digits; empty when the work is not part of a trace."""
-        context = self.span.get_span_context()
-        return format_trace_id(context.trace_id) if context.is_valid else ""
+        return self.span.trace_id
 
     @property
     def span_id(self) -> str:
         """W3C span id, 16 lower-case hex digits; empty when the work is not part of a trace."""
-        context = self.span.get_span_context()
-        return format_span_id(context.span_id) if context.is_valid else ""
+        return self.span.span_id
 
     def on_end(self, callback: Callable[[grpc.StatusCode], None]) -> None:
         """Has `callback` called with the code of the answer, once the handler has ended in whatever way."""

@@ -14,8 +14,6 @@ import nats.errors
 import nats.js.errors
 from google.protobuf.message import DecodeError
 from nats.js.api import AckPolicy, ConsumerConfig
-from opentelemetry import context as otel_context
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from uait.event.v1 import event_pb2
 from uait_kit._call import Call
@@ -23,7 +21,8 @@ from uait_kit._events import EventLog, stream_of, subject_template
 from uait_kit._identity import Identity
 from uait_kit._log import log
 from uait_kit._status import FieldsInvalid
-from uait_kit._telemetry import Telemetry, extract
+from uait_kit._telemetry import Telemetry
+from uait_kit._trace import SpanKind, attribute, new_attribute, read_context
 from uait_kit._validate import validate
 
 if TYPE_CHECKING:
@@ -178,30 +177,29 @@ class Consumer:
 
     async def _handle(self, event: event_pb2.Event) -> bool:
         """Runs the handler in a process span of the publisher's trace; returns whether it succeeded."""
-        parent = extract({"traceparent": event.traceparent})
         span = self._telemetry.start_span(
             f"{subject_template(self._area, event.WhichOneof('payload'))} process",
-            SpanKind.CONSUMER,
-            parent=parent,
-            attributes={
-                "messaging.system": "nats",
-                "messaging.operation.type": "process",
-                "messaging.consumer.group.name": self._durable,
-                "messaging.message.id": event.id,
-                "uait.tenant": event.tenant,
-            },
+            SpanKind.SPAN_KIND_CONSUMER,
+            parent=read_context({"traceparent": event.traceparent}),
+            attributes=[
+                attribute("messaging.system", "nats"),
+                attribute("messaging.operation.type", "process"),
+                attribute("messaging.consumer.group.name", self._durable),
+                new_attribute("messaging.message.id", event.id),
+                attribute("uait.tenant", event.tenant),
+            ],
         )
-        otel_context.attach(set_span_in_context(span, parent))
         Call(Identity(event.tenant), span).enter()
+        failed = True
         try:
             await self._handler(event)
+            failed = False
         except Exception as error:
             self._telemetry.events_handled.labels(self._area, "failed").inc()
             log("error", "event handler failed", error=error, area=self._area, event_id=event.id)
-            span.set_status(Status(StatusCode.ERROR))
             return False
         finally:
-            span.end()
+            span.end(failed=failed)
         self._telemetry.events_handled.labels(self._area, "handled").inc()
         self._handled[event.id] = None
         if len(self._handled) > _REMEMBERED:

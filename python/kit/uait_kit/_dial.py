@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import grpc.aio
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
 
 from uait_kit._call import find_call
-from uait_kit._telemetry import inject
+from uait_kit._trace import Span, SpanKind, attribute
 
 if TYPE_CHECKING:
     from uait_kit._config import KitConfig
@@ -120,7 +117,11 @@ class _Outgoing:
         self._telemetry = telemetry
         self._default_s = default_s
         service, _, method = name.rpartition("/")
-        self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+        self._attributes = [
+            attribute("rpc.system", "grpc"),
+            attribute("rpc.service", service),
+            attribute("rpc.method", method),
+        ]
         self._ending: set[asyncio.Task[None]] = set()
 
     def __call__(
@@ -132,18 +133,21 @@ class _Outgoing:
         **options: Any,
     ) -> Any:
         served = find_call()
-        attributes = dict(self._attributes)
+        attributes = self._attributes.copy()
         carried: tuple[tuple[str, str | bytes], ...] = tuple(metadata)
         left_s: float | None = None
         if served is not None:
             left_s = served.time_left_s
             carried += served.identity.metadata()
             if served.identity.tenant:
-                attributes["uait.tenant"] = served.identity.tenant
-        # A span that the handler opened itself is the parent, and the span of the call served otherwise.
-        parent = Context() if served is None else set_span_in_context(_innermost_span(served.span))
-        span = self._telemetry.start_span(self._name, SpanKind.CLIENT, parent=parent, attributes=attributes)
-        carried += tuple(inject(span).items())
+                attributes.append(attribute("uait.tenant", served.identity.tenant))
+        span = self._telemetry.start_span(
+            self._name,
+            SpanKind.SPAN_KIND_CLIENT,
+            parent=None if served is None else served.span,
+            attributes=attributes,
+        )
+        carried += tuple(span.headers().items())
         call = self._multicallable(
             request, timeout=_shortest(timeout, left_s, self._default_s), metadata=carried, **options
         )
@@ -151,23 +155,15 @@ class _Outgoing:
         return call
 
     def _finish(self, call: Any, span: Span) -> None:
-        task = asyncio.get_running_loop().create_task(_end(call, span, time.time_ns()))
+        task = asyncio.get_running_loop().create_task(_end(call, span))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
 
-async def _end(call: Any, span: Span, ended_ns: int) -> None:
+async def _end(call: Any, span: Span) -> None:
     code: grpc.StatusCode = await call.code()
-    if span.is_recording():
-        span.set_attribute("rpc.grpc.status_code", code.value[0])
-        if code is not grpc.StatusCode.OK:
-            span.set_status(Status(StatusCode.ERROR))
-    span.end(ended_ns)
-
-
-def _innermost_span(served: Span) -> Span:
-    span = get_current_span()
-    return span if span.get_span_context().is_valid else served
+    span.set("rpc.grpc.status_code", code.value[0])
+    span.end(failed=code is not grpc.StatusCode.OK)
 
 
 def _shortest(timeout: float | None, left_s: float | None, default_s: float | None) -> float | None:

@@ -19,15 +19,13 @@ import nats.js.errors
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
-from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from uait.error.v1 import error_pb2
 from uait.event.v1 import event_pb2
 from uait_kit._call import current_call
 from uait_kit._log import log
 from uait_kit._status import StatusError
-from uait_kit._telemetry import inject
+from uait_kit._trace import SpanKind, attribute, new_attribute
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
@@ -159,29 +157,29 @@ class EventLog:
         subject = f"uait.{area}.{tenant}.{kind}"
         span = self._telemetry.start_span(
             f"{subject_template(area, kind)} publish",
-            SpanKind.PRODUCER,
-            parent=set_span_in_context(call.span, Context()),
-            attributes={
-                "messaging.system": "nats",
-                "messaging.operation.type": "send",
-                "messaging.destination.name": subject,
-                "messaging.message.id": event.id,
-                "uait.tenant": tenant,
-            },
+            SpanKind.SPAN_KIND_PRODUCER,
+            parent=call.span,
+            attributes=[
+                attribute("messaging.system", "nats"),
+                attribute("messaging.operation.type", "send"),
+                attribute("messaging.destination.name", subject),
+                new_attribute("messaging.message.id", event.id),
+                attribute("uait.tenant", tenant),
+            ],
         )
-        headers = {"Nats-Msg-Id": event.id, **inject(span)}
+        headers = {"Nats-Msg-Id": event.id, **span.headers()}
         event.traceparent = headers.get("traceparent", "")
         published = self._telemetry.events_published
+        failed = True
         try:
             ack = await self._store(
                 area, subject, event.SerializeToString(), headers, self._time_left_s(call.time_left_s)
             )
-        except BaseException:
-            published.labels(area, "failed").inc()
-            span.set_status(Status(StatusCode.ERROR))
-            raise
+            failed = False
         finally:
-            span.end()
+            span.end(failed=failed)
+            if failed:
+                published.labels(area, "failed").inc()
         published.labels(area, "duplicate" if ack.duplicate else "stored").inc()
         return ack
 

@@ -1,66 +1,58 @@
-"""Sends spans to the collector from the event loop.
+"""Sends spans to the collector, OTLP over gRPC, from the event loop.
 
-The SDK's BatchSpanProcessor encodes in a thread of its own, which competes with the loop for the interpreter, and its
-encoder makes each attribute anew: together 80 microseconds a call, 40 % of what a call costs bare grpc.aio. Here the
-loop encodes small batches between calls, and repeated attributes are made once.
+A thread of its own, as SDKs have it, competes with the loop for the interpreter and costs more than the spans do.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
-from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.trace import SpanKind, StatusCode
 
 from uait_kit._log import log
+from uait_kit._trace import attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping
 
-    from opentelemetry.sdk.trace import ReadableSpan
+    from uait_kit._trace import Span
 
-__all__ = ["LoopExporter", "encode"]
+__all__ = ["Exporter"]
 
 _INTERVAL_S = 0.5
 _MAX_INTERVAL_S = 5.0
-# 128 spans encode in less than a millisecond, the longest that a call waits for it.
+# A hundred spans encode in less than a millisecond, the longest that a call waits for it.
 _BATCH = 128
 _MAX_QUEUED = 8_192
 _EXPORT_TIMEOUT_S = 5.0
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
-_KINDS = {
-    SpanKind.INTERNAL: trace_pb2.Span.SPAN_KIND_INTERNAL,
-    SpanKind.SERVER: trace_pb2.Span.SPAN_KIND_SERVER,
-    SpanKind.CLIENT: trace_pb2.Span.SPAN_KIND_CLIENT,
-    SpanKind.PRODUCER: trace_pb2.Span.SPAN_KIND_PRODUCER,
-    SpanKind.CONSUMER: trace_pb2.Span.SPAN_KIND_CONSUMER,
-}
-_LOCAL = trace_pb2.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_SAMPLED = 1
+_LOCAL = _SAMPLED | trace_pb2.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | trace_pb2.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
-_OK = trace_pb2.Status()
+_UNSET = trace_pb2.Status()
 _ERROR = trace_pb2.Status(code=trace_pb2.Status.STATUS_CODE_ERROR)
+_SCOPE = InstrumentationScope(name="uait_kit")
 
 
-class LoopExporter(SpanProcessor):
+class Exporter:
     """Queues ended spans; `run` sends them twice a second, `flush` at once. The oldest go when the queue is full."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *, resource: Mapping[str, str]) -> None:
         """Opens the channel; it connects at the first export.
 
         Args:
             endpoint: URL of the collector; https for TLS with the system's authorities.
+            resource: Attributes of the process.
         """
         url = urlsplit(endpoint)
         target = f"{url.hostname}:{url.port or _DEFAULT_PORT[url.scheme]}"
@@ -69,13 +61,13 @@ class LoopExporter(SpanProcessor):
         else:
             self._channel = grpc.aio.insecure_channel(target)
         self._collector = TraceServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        self._queue: deque[ReadableSpan] = deque(maxlen=_MAX_QUEUED)
+        self._resource = Resource(attributes=[attribute(key, value) for key, value in resource.items()])
+        self._queue: deque[Span] = deque(maxlen=_MAX_QUEUED)
         self._reachable = True
 
-    def on_end(self, span: ReadableSpan) -> None:
-        """Queues a span that is sampled; may be called from any thread."""
-        if span.context.trace_flags.sampled:
-            self._queue.append(span)
+    def queue(self, span: Span) -> None:
+        """Queues an ended span."""
+        self._queue.append(span)
 
     async def run(self) -> None:
         """Sends what is queued until cancelled, less often while the collector is away."""
@@ -98,10 +90,11 @@ class LoopExporter(SpanProcessor):
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
             try:
-                await self._collector.Export(encode(batch), timeout=_EXPORT_TIMEOUT_S)
+                await self._collector.Export(self._encode(batch), timeout=_EXPORT_TIMEOUT_S)
             except grpc.aio.AioRpcError as error:
-                # Back to the front, as far as there is room: what is newer counts more.
-                self._queue.extendleft(reversed(batch[-(_MAX_QUEUED - len(self._queue)) :]))
+                room = _MAX_QUEUED - len(self._queue)
+                # Back to the front as far as there is room: what is newer counts more.
+                self._queue.extendleft(reversed(batch[-room:] if room else []))
                 self._tell(False, error.code().name)
                 return False
             self._tell(True, "")
@@ -116,49 +109,25 @@ class LoopExporter(SpanProcessor):
             else:
                 log("warn", "trace collector not reached", reason=reason, queued=len(self._queue))
 
-
-def encode(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
-    """Returns the request that carries `spans`, at least one, all of one tracer.
-
-    The library encodes what is the same for all, and spans with events or links; this module encodes the others.
-    """
-    request: ExportTraceServiceRequest = encode_spans(spans[:1])
-    made = request.resource_spans[0].scope_spans[0].spans
-    del made[:]
-    made.extend([_encode(span) for span in spans])
-    return request
+    def _encode(self, spans: Iterable[Span]) -> ExportTraceServiceRequest:
+        scope_spans = trace_pb2.ScopeSpans(scope=_SCOPE, spans=[_encode(span) for span in spans])
+        return ExportTraceServiceRequest(
+            resource_spans=[trace_pb2.ResourceSpans(resource=self._resource, scope_spans=[scope_spans])]
+        )
 
 
-def _encode(span: ReadableSpan) -> trace_pb2.Span:
-    if span.events or span.links:
-        return encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
-    context = span.context
+def _encode(span: Span) -> trace_pb2.Span:
     parent = span.parent
-    state = context.trace_state
     return trace_pb2.Span(
-        trace_id=context.trace_id.to_bytes(16, "big"),
-        span_id=context.span_id.to_bytes(8, "big"),
-        parent_span_id=parent.span_id.to_bytes(8, "big") if parent is not None else b"",
-        trace_state=",".join(f"{key}={value}" for key, value in state.items()) if state else "",
-        flags=_REMOTE if parent is not None and parent.is_remote else _LOCAL,
+        trace_id=bytes.fromhex(span.trace_id),
+        span_id=bytes.fromhex(span.span_id),
+        parent_span_id=b"" if parent is None else bytes.fromhex(parent.span_id),
+        trace_state=span.state,
+        flags=_REMOTE if parent is not None and parent.remote else _LOCAL,
         name=span.name,
-        kind=_KINDS[span.kind],
-        start_time_unix_nano=span.start_time or 0,
-        end_time_unix_nano=span.end_time or 0,
-        attributes=[_attribute(key, value) for key, value in (span.attributes or {}).items()],
-        status=_ERROR if span.status.status_code is StatusCode.ERROR else _OK,
+        kind=span.kind,
+        start_time_unix_nano=span.start_ns,
+        end_time_unix_nano=span.end_ns,
+        attributes=span.attributes,
+        status=_ERROR if span.failed else _UNSET,
     )
-
-
-# Typed, because 1 and True are equal as keys.
-@lru_cache(maxsize=1_024, typed=True)
-def _attribute(key: str, value: str | bool | int | float) -> KeyValue:
-    match value:
-        case bool():
-            return KeyValue(key=key, value=AnyValue(bool_value=value))
-        case int():
-            return KeyValue(key=key, value=AnyValue(int_value=value))
-        case float():
-            return KeyValue(key=key, value=AnyValue(double_value=value))
-        case _:
-            return KeyValue(key=key, value=AnyValue(string_value=value))

@@ -27,9 +27,8 @@ from uait_kit._status import DETAILS_KEY, ErrorMap, StatusError
 from uait_kit._telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
-
     from uait_kit._config import KitConfig
+    from uait_kit._trace import Span
 
 __all__ = ["AddressInUse", "Kit", "Server", "Service"]
 
@@ -76,15 +75,15 @@ class Kit:
         events: The event log.
     """
 
-    def __init__(self, config: KitConfig, *, exporter: SpanExporter | None = None) -> None:
+    def __init__(self, config: KitConfig, *, spans: Callable[[Span], None] | None = None) -> None:
         """Makes the parts; nothing is bound or connected yet.
 
         Args:
             config: The settings.
-            exporter: Takes the spans instead of the collector; for tests.
+            spans: Takes the ended spans instead of the collector; for tests.
         """
         self.config = config
-        self.telemetry = Telemetry(config, exporter=exporter)
+        self.telemetry = Telemetry(config, spans=spans)
         self.mesh: MeshChannel = dial(config, self.telemetry)
         self.events = EventLog(config, self.telemetry)
         self._consumers: list[Consumer] = []

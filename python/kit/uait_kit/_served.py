@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import grpc.aio
-from opentelemetry import context as otel_context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from uait.error.v1 import error_pb2
 from uait_kit._call import Call
 from uait_kit._identity import Identity, read_identity
 from uait_kit._log import log
 from uait_kit._status import DETAILS_KEY, ErrorMap, StatusError, status_of
-from uait_kit._telemetry import Telemetry, extract
+from uait_kit._telemetry import Telemetry
+from uait_kit._trace import Span, SpanKind, attribute, read_context
 
 if TYPE_CHECKING:
     from prometheus_client import Histogram
@@ -81,19 +80,21 @@ class Method:
         self._service = service
         self._name = name
         self._telemetry = telemetry
-        self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+        self._attributes = [
+            attribute("rpc.system", "grpc"),
+            attribute("rpc.service", service),
+            attribute("rpc.method", name),
+        ]
         self._durations: dict[grpc.StatusCode, Histogram] = {}
 
     def start_span(self, metadata: dict[str, str], identity: Identity) -> Span:
-        """Starts the span of a call and makes it the current one of the running task."""
-        attributes = dict(self._attributes)
+        """Starts the span of a call."""
+        attributes = self._attributes.copy()
         if identity.tenant:
-            attributes["uait.tenant"] = identity.tenant
-        parent = extract(metadata)
-        span = self._telemetry.start_span(self.full_name, SpanKind.SERVER, parent=parent, attributes=attributes)
-        # Never detached: the context belongs to the task of this call and ends with it.
-        otel_context.attach(set_span_in_context(span, parent))
-        return span
+            attributes.append(attribute("uait.tenant", identity.tenant))
+        return self._telemetry.start_span(
+            self.full_name, SpanKind.SPAN_KIND_SERVER, parent=read_context(metadata), attributes=attributes
+        )
 
     def observe(self, code: grpc.StatusCode, duration_s: float) -> None:
         """Counts a call that ended."""
@@ -223,9 +224,6 @@ class Served:
         self._method.meter.in_flight -= 1
         self._method.observe(code, time.perf_counter() - self._started_s)
         span = self._call.span
-        if span.is_recording():
-            span.set_attribute("rpc.grpc.status_code", code.value[0])
-            if code in _SPAN_ERRORS:
-                span.set_status(Status(StatusCode.ERROR))
-        span.end()
+        span.set("rpc.grpc.status_code", code.value[0])
+        span.end(failed=code in _SPAN_ERRORS)
         self._call.end(code)
