@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from uait.echo.v1 import echo_pb2
 from uait.echo.v1.echo_pb2_grpc import EchoServiceStub
+from uait_kit import feed
 
 __all__ = ["Answer", "call", "echo_method"]
 
@@ -88,15 +90,14 @@ async def call(
         gzip: Whether to compress the requests.
     """
     method = echo_method(name)
-    client_streaming: bool = method.client_streaming
-    argument: Any = _each(requests) if client_streaming else requests[0]
     pending = getattr(EchoServiceStub(channel), name)(
-        argument,
+        None if method.client_streaming else requests[0],
         timeout=timeout_s,
         metadata=tuple(metadata.items()),
         compression=grpc.Compression.Gzip if gzip else None,
     )
     answer = Answer()
+    feeding = asyncio.create_task(feed(pending, requests)) if method.client_streaming else None
     try:
         if method.server_streaming:
             async for response in pending:
@@ -106,6 +107,8 @@ async def call(
     except grpc.aio.AioRpcError as error:
         answer.code = error.code().name
         answer.message = error.details() or ""
+    if feeding is not None:
+        await feeding
     for key, value in await pending.trailing_metadata():
         if isinstance(value, bytes):
             if key == _DETAILS_KEY:
@@ -119,8 +122,3 @@ def _keep(answer: Answer, response: Message) -> None:
     if answer.first is None:
         answer.first = response
     answer.responses.append(json_format.MessageToDict(response))
-
-
-async def _each(requests: list[Message]) -> AsyncIterator[Message]:
-    for request in requests:
-        yield request

@@ -81,3 +81,11 @@ async def test_case_against_a_wrong_server_fails(wrong: str, case: Case) -> None
         if sleeper.returncode is None:
             sleeper.kill()
         await sleeper.wait()
+
+
+@pytest.mark.parametrize("case", load_cases(_CASES), ids=lambda case: case["name"])
+async def test_case_without_a_server_fails_and_does_not_end_the_run(case: Case) -> None:
+    """grpc.aio raises CancelledError out of a client stream whose half-close fails."""
+    async with Session(target="127.0.0.1:1", server="127.0.0.1:1", pid=None, service=None, tls=None) as session:
+        with pytest.raises((CaseFailed, ValueError, grpc.aio.AioRpcError)):
+            await session.run(case)

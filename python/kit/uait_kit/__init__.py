@@ -9,7 +9,7 @@ event log.
 from uait_kit._call import Call, current_call
 from uait_kit._config import ConfigError, Environment, KitConfig, TlsFiles
 from uait_kit._consume import Consumer, EventHandler
-from uait_kit._dial import MeshChannel, dial
+from uait_kit._dial import MeshChannel, dial, feed
 from uait_kit._events import EventLog, Published
 from uait_kit._identity import Identity
 from uait_kit._load import LoadMeter, Utilisation
@@ -51,6 +51,7 @@ __all__ = [
     "configure_logs",
     "current_call",
     "dial",
+    "feed",
     "log",
     "run",
     "status_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,13 +11,14 @@ import grpc
 import grpc.aio
 
 from uait_kit._call import find_call
+from uait_kit._log import log
 from uait_kit._trace import Span, SpanKind, attribute
 
 if TYPE_CHECKING:
     from uait_kit._config import KitConfig
     from uait_kit._telemetry import Telemetry
 
-__all__ = ["MeshChannel", "dial"]
+__all__ = ["MeshChannel", "dial", "feed"]
 
 _KEEPALIVE_MS = 30_000
 _KEEPALIVE_TIMEOUT_MS = 10_000
@@ -66,22 +67,22 @@ class MeshChannel(grpc.aio.Channel):
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Returns the callable of a method; for generated stubs."""
-        return self._outgoing(self._channel.unary_unary(method, *args, **kwargs), method, default_s=self._deadline_s)
+        callable_ = self._channel.unary_unary(method, *args, **kwargs)
+        return _Outgoing(callable_, method[1:], self._telemetry, default_s=self._deadline_s)
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Returns the callable of a method; for generated stubs."""
-        return self._outgoing(self._channel.unary_stream(method, *args, **kwargs), method, default_s=None)
+        return _Outgoing(self._channel.unary_stream(method, *args, **kwargs), method[1:], self._telemetry)
 
     def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Returns the callable of a method; for generated stubs."""
-        return self._outgoing(self._channel.stream_unary(method, *args, **kwargs), method, default_s=None)
+        callable_ = self._channel.stream_unary(method, *args, **kwargs)
+        return _Outgoing(callable_, method[1:], self._telemetry, request_streaming=True)
 
     def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Returns the callable of a method; for generated stubs."""
-        return self._outgoing(self._channel.stream_stream(method, *args, **kwargs), method, default_s=None)
-
-    def _outgoing(self, multicallable: Any, method: str, *, default_s: float | None) -> _Outgoing:
-        return _Outgoing(multicallable, method.removeprefix("/"), self._telemetry, default_s=default_s)
+        callable_ = self._channel.stream_stream(method, *args, **kwargs)
+        return _Outgoing(callable_, method[1:], self._telemetry, request_streaming=True)
 
     async def close(self, grace: float | None = None) -> None:
         """Closes the channel; calls under way have `grace` seconds."""
@@ -111,8 +112,17 @@ class MeshChannel(grpc.aio.Channel):
 class _Outgoing:
     """The callable of one method."""
 
-    def __init__(self, multicallable: Any, name: str, telemetry: Telemetry, *, default_s: float | None) -> None:
+    def __init__(
+        self,
+        multicallable: Any,
+        name: str,
+        telemetry: Telemetry,
+        *,
+        request_streaming: bool = False,
+        default_s: float | None = None,
+    ) -> None:
         self._multicallable = multicallable
+        self._request_streaming = request_streaming
         self._name = name
         self._telemetry = telemetry
         self._default_s = default_s
@@ -122,7 +132,7 @@ class _Outgoing:
             attribute("rpc.service", service),
             attribute("rpc.method", method),
         ]
-        self._ending: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     def __call__(
         self,
@@ -148,16 +158,46 @@ class _Outgoing:
             attributes=attributes,
         )
         carried += tuple(span.headers().items())
-        call = self._multicallable(
-            request, timeout=_shortest(timeout, left_s, self._default_s), metadata=carried, **options
-        )
-        call.add_done_callback(lambda done: self._finish(done, span))
+        options |= {"timeout": _shortest(timeout, left_s, self._default_s), "metadata": carried}
+        if self._request_streaming:
+            call = self._multicallable(None, **options)
+            if request is not None:
+                self._keep(feed(call, request))
+        else:
+            call = self._multicallable(request, **options)
+        call.add_done_callback(lambda done: self._keep(_end(done, span)))
         return call
 
-    def _finish(self, call: Any, span: Span) -> None:
-        task = asyncio.get_running_loop().create_task(_end(call, span))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs `work` in the background; the loop itself holds its tasks only weakly."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+async def feed(call: Any, requests: Iterable[Any] | AsyncIterable[Any]) -> None:
+    """Writes `requests` to a call and half-closes it.
+
+    grpc.aio, given the iterator itself, cancels the call when half-closing fails because the server has answered
+    already, and the answer is lost.
+
+    Args:
+        call: Takes a stream of requests, made without an iterator.
+        requests: Cancels the call when it raises.
+    """
+    try:
+        if isinstance(requests, AsyncIterable):
+            async for request in requests:
+                await call.write(request)
+        else:
+            for request in requests:
+                await call.write(request)
+        await call.done_writing()
+    except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
+        return  # The server has ended the call; whoever reads its answer learns how.
+    except Exception as error:
+        log("error", "stream of requests failed", error=error)
+        call.cancel()
 
 
 async def _end(call: Any, span: Span) -> None:
