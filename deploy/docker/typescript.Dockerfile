@@ -13,4 +13,4 @@ COPY --from=build /src/ts ./
 COPY deploy/docker/healthy /usr/local/bin/healthy
 USER 65532:65532
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["healthy"]
-ENTRYPOINT ["node", "--enable-source-maps", "services/service/dist/main.js"]
+ENTRYPOINT ["node", "services/service/dist/main.js"]

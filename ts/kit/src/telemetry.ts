@@ -59,25 +59,29 @@ function disabledSource(): SpanSource {
 }
 
 async function exportingSource(config: KitConfig): Promise<SpanSource> {
-  const [sdk, resources, exporter] = await Promise.all([
-    import("@opentelemetry/sdk-trace-base"),
-    import("@opentelemetry/resources"),
+  const [{ NodeSDK, resources, tracing }, { OTLPTraceExporter }] = await Promise.all([
+    import("@opentelemetry/sdk-node"),
     import("@opentelemetry/exporter-trace-otlp-grpc"),
   ]);
-  const provider = new sdk.BasicTracerProvider({
+  const exporter = new OTLPTraceExporter({ url: config.otlpEndpoint, timeoutMillis: 5000 });
+  const sdk = new NodeSDK({
     resource: resources.resourceFromAttributes({
       "service.name": config.service,
       "service.instance.id": config.instance,
     }),
-    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(config.samplerRatio) }),
-    spanProcessors: [
-      new sdk.BatchSpanProcessor(new exporter.OTLPTraceExporter({ url: config.otlpEndpoint, timeoutMillis: 5000 })),
-    ],
+    autoDetectResources: false,
+    sampler: new tracing.ParentBasedSampler({ root: new tracing.TraceIdRatioBasedSampler(config.samplerRatio) }),
+    spanProcessors: [new tracing.BatchSpanProcessor(exporter)],
+    // Metrics are Prometheus's and logs go to stdout: of the SDK only tracing is wanted.
+    metricReaders: [],
+    logRecordProcessors: [],
+    instrumentations: [],
   });
+  sdk.start();
   return {
-    tracer: provider.getTracer("@uait/kit"),
+    tracer: trace.getTracer("@uait/kit"),
     // A collector that is away must not hold up the end of the process, nor fail it.
-    shutdown: () => provider.shutdown().catch(() => undefined),
+    shutdown: () => sdk.shutdown().catch(() => undefined),
   };
 }
 

@@ -153,7 +153,7 @@ function serviceCommand(mesh: Layout, service: Service): string[] {
   const folder = folderOf(service);
   switch (service.language) {
     case "typescript":
-      return ["node", "--enable-source-maps", `${root}/${folder}/dist/main.js`];
+      return ["node", `${root}/${folder}/dist/main.js`];
     case "python":
       return [pythonPrograms(install).python, "-m", folder.replace("python/", "").replaceAll("/", ".")];
     case "go":
