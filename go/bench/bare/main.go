@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	echov1 "uait.dev/go/gen/uait/echo/v1"
 )
@@ -18,7 +19,19 @@ type server struct {
 }
 
 func (server) Echo(_ context.Context, request *echov1.EchoRequest) (*echov1.EchoResponse, error) {
-	return &echov1.EchoResponse{Message: request.GetMessage(), Payload: request.GetPayload()}, nil
+	return &echov1.EchoResponse{Message: request.GetMessage(), Payload: request.GetPayload(), Seen: seen()}, nil
+}
+
+// seen is as long as what the kit's echo answers, so that both encode the same bytes.
+func seen() *echov1.Seen {
+	return &echov1.Seen{
+		Service:  "echo-go",
+		Instance: "echo-go-12345",
+		Tenant:   "bench",
+		TraceId:  "4bf92f3577b34da6a3ce929d0e0e4736",
+		SpanId:   "00f067aa0ba902b7",
+		TimeLeft: &durationpb.Duration{Seconds: 19, Nanos: 999_000_000},
+	}
 }
 
 func main() {

@@ -15,6 +15,19 @@ fn only_echo<T>() -> Result<Response<T>, Status> {
     Err(Status::unimplemented("the bare server answers Echo alone"))
 }
 
+/// As long as what the kit's echo answers, so that both encode the same bytes.
+fn seen() -> Seen {
+    Seen {
+        service: "echo-rust".to_owned(),
+        instance: "echo-rust-12345".to_owned(),
+        tenant: "bench".to_owned(),
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        span_id: "00f067aa0ba902b7".to_owned(),
+        time_left: Some(prost_types::Duration { seconds: 19, nanos: 999_000_000 }),
+        ..Seen::default()
+    }
+}
+
 #[tonic::async_trait]
 impl EchoService for Bare {
     type ExpandStream = BoxStream<'static, Result<ExpandResponse, Status>>;
@@ -22,7 +35,7 @@ impl EchoService for Bare {
 
     async fn echo(&self, request: Request<EchoRequest>) -> Result<Response<EchoResponse>, Status> {
         let EchoRequest { message, payload, .. } = request.into_inner();
-        Ok(Response::new(EchoResponse { message, payload, seen: None }))
+        Ok(Response::new(EchoResponse { message, payload, seen: Some(seen()) }))
     }
 
     async fn collect(&self, _: Request<Streaming<CollectRequest>>) -> Result<Response<CollectResponse>, Status> {
