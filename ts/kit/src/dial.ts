@@ -32,6 +32,8 @@ export interface MeshCallOptions {
   readonly identity?: Identity;
   /** The catalogue name of the service, where several implement the same gRPC service. */
   readonly service?: string;
+  /** Makes no span, for what is no one's work: a trace that lasts as long as the process shows nothing. */
+  readonly untraced?: boolean;
 }
 
 export type MeshClient<Definition extends TsProtoServiceDefinition> = Client<Definition, MeshCallOptions>;
@@ -82,13 +84,13 @@ function channelOptions(config: KitConfig): ChannelOptions {
 
 function createClientMiddleware(telemetry: Telemetry, defaultDeadlineMs: number): ClientMiddleware<MeshCallOptions> {
   return async function* meshMiddleware(call, options) {
-    const { from, timeoutMs, identity, service, ...base } = options;
+    const { from, timeoutMs, identity, service, untraced, ...base } = options;
     const unary = !call.requestStream && !call.responseStream;
     const deadlineMs = callDeadline(from?.deadlineMs, timeoutMs, unary ? defaultDeadlineMs : undefined);
-    const span = startClientSpan(telemetry, call.method.path, from?.span);
+    const span = untraced ? undefined : startClientSpan(telemetry, call.method.path, from?.span);
     const metadata = outgoingMetadata(
       base.metadata,
-      span.spanContext(),
+      span?.spanContext() ?? from?.span,
       from?.identity ?? identity,
       service,
       deadlineMs,
@@ -115,7 +117,7 @@ function createClientMiddleware(telemetry: Telemetry, defaultDeadlineMs: number)
       throw status;
     } finally {
       limit.release();
-      endSpan(span, code, SpanKind.CLIENT);
+      if (span !== undefined) endSpan(span, code, SpanKind.CLIENT);
     }
   };
 }
@@ -140,15 +142,15 @@ function callDeadline(
 
 function outgoingMetadata(
   given: Metadata | undefined,
-  span: SpanContext,
+  span: SpanContext | undefined,
   identity: Identity | undefined,
   service: string | undefined,
   deadlineMs: number | undefined,
 ): Metadata {
   const metadata = Metadata(given);
-  const traceparent = formatTraceParent(span);
+  const traceparent = span === undefined ? "" : formatTraceParent(span);
   if (traceparent !== "") metadata.set("traceparent", traceparent);
-  const tracestate = span.traceState?.serialize();
+  const tracestate = span?.traceState?.serialize();
   if (tracestate) metadata.set("tracestate", tracestate);
   for (const [key, value] of identityMetadata(identity ?? NO_IDENTITY)) metadata.set(key, value);
   if (service !== undefined) metadata.set(SERVICE_KEY, service);

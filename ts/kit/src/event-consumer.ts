@@ -77,7 +77,7 @@ export class ConsumerLoop {
     if (invalid !== undefined) {
       // No redelivery will mend it, and retrying for ever would hide the events behind it.
       telemetry.log.error("an event that breaks its contract is dropped", { area, error: invalid.message });
-      telemetry.metrics.eventsHandled.inc({ area, outcome: "error" });
+      telemetry.metrics.eventsHandled.inc({ area, outcome: "failed" });
       message.term("breaks its contract");
       return;
     }
@@ -118,13 +118,13 @@ export class ConsumerLoop {
       });
       this.#handled.add(event.id);
       message.ack();
-      telemetry.metrics.eventsHandled.inc({ area, outcome: "ok" });
+      telemetry.metrics.eventsHandled.inc({ area, outcome: "handled" });
     } catch (error) {
       code = Status.INTERNAL;
       const retryMs = retryDelayMs(message.info.deliveryCount);
       log.error("the event handler failed", { retry_ms: retryMs, error: describeError(error) });
       message.nak(retryMs);
-      telemetry.metrics.eventsHandled.inc({ area, outcome: "error" });
+      telemetry.metrics.eventsHandled.inc({ area, outcome: "failed" });
     } finally {
       clearInterval(stillWorking);
       endSpan(span, code, SpanKind.CONSUMER);

@@ -30,22 +30,25 @@ export async function publishEvent(options: PublishEnvironment): Promise<Publish
     span.setAttribute("uait.tenant", event.tenant);
     span.setAttribute("messaging.message.id", event.id);
     const ack = await publishUntil(options, event, from.deadlineMs ?? Date.now() + config.deadlineMs);
-    telemetry.metrics.eventsPublished.inc({ area, outcome: ack.duplicate ? "duplicate" : "ok" });
+    telemetry.metrics.eventsPublished.inc({ area, outcome: ack.duplicate ? "duplicate" : "stored" });
     return { id: event.id, sequence: BigInt(ack.seq), duplicate: ack.duplicate };
   } catch (error) {
     code = error instanceof StatusError ? error.code : Status.INTERNAL;
-    telemetry.metrics.eventsPublished.inc({ area, outcome: "error" });
+    telemetry.metrics.eventsPublished.inc({ area, outcome: "failed" });
     throw error;
   } finally {
     endSpan(span, code, SpanKind.PRODUCER);
   }
 }
 
-function newEvent({ config, from, payload, requestId }: PublishEnvironment, traceparent: string): Event {
+function newEvent({ area, config, from, payload, requestId }: PublishEnvironment, traceparent: string): Event {
   const { tenant } = from.identity;
   const now = new Date();
   return {
-    id: requestId === undefined ? uuidV7(now.getTime()) : requestEventId(config.service, tenant, requestId),
+    id:
+      requestId === undefined
+        ? uuidV7(now.getTime())
+        : requestEventId({ service: config.service, area, tenant, requestId }),
     time: now,
     source: config.service,
     tenant,

@@ -52,19 +52,21 @@ describe("publish", () => {
     expect(first).toMatchObject({ sequence: 1n, duplicate: false });
     expect(await events.publish(echoed("news", "r1"))).toEqual({ ...first, duplicate: true });
     expect((await events.publish(echoed("news", "r2"))).sequence).toBe(2n);
-    expect(await metric(telemetry, 'events_published_total{area="echo",outcome="ok"} 2')).toBe(true);
+    expect(await metric(telemetry, 'events_published_total{area="echo",outcome="stored"} 2')).toBe(true);
+    expect(await metric(telemetry, 'events_published_total{area="echo",outcome="duplicate"} 1')).toBe(true);
   });
 
   test("nats_away_until_the_deadline_is_unavailable_by_name", async () => {
     const nats = await NatsServer.prepare();
     closers.push(() => nats.stop());
-    const { events } = await open(nats);
+    const { events, telemetry } = await open(nats);
     expect(events.state).toBe("down");
     await expect(events.publish(echoed("news", "r1", 400))).rejects.toMatchObject({
       code: Status.UNAVAILABLE,
       reason: "DEPENDENCY_UNAVAILABLE",
       metadata: { dependency: "nats" },
     });
+    expect(await metric(telemetry, 'events_published_total{area="echo",outcome="failed"} 1')).toBe(true);
   });
 
   test("nats_that_comes_before_the_deadline_stores_the_event", async () => {
@@ -116,8 +118,8 @@ describe("consume", () => {
     const [first = 0, second = 0, third = 0] = attemptsMs;
     expect(second - first).toBeGreaterThanOrEqual(95);
     expect(third - second).toBeGreaterThanOrEqual(190);
-    await waitUntil("it is counted", () => metric(telemetry, 'events_handled_total{area="echo",outcome="ok"} 1'));
-    expect(await metric(telemetry, 'events_handled_total{area="echo",outcome="error"} 2')).toBe(true);
+    await waitUntil("it is counted", () => metric(telemetry, 'events_handled_total{area="echo",outcome="handled"} 1'));
+    expect(await metric(telemetry, 'events_handled_total{area="echo",outcome="failed"} 2')).toBe(true);
   });
 
   test("consumer_that_comes_later_is_told_of_earlier_events_once", async () => {

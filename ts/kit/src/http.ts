@@ -2,8 +2,14 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { StartError } from "./start-error.js";
 
-/** Answers one path of the HTTP port. */
-export type HttpRoute = () => Promise<{ readonly type: string; readonly body: string }>;
+/** What a path of the HTTP port answers. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+export type HttpRoute = () => Promise<HttpAnswer>;
 
 /** The HTTP/1 port of a process, for those who scrape and probe. */
 export interface HttpServer {
@@ -25,7 +31,7 @@ export async function listenHttp(options: {
       return;
     }
     route().then(
-      ({ type, body }) => response.writeHead(200, { "content-type": type }).end(body),
+      ({ status, type, body }) => response.writeHead(status, { "content-type": type }).end(body),
       () => response.writeHead(500, { "content-type": "text/plain" }).end(),
     );
   });

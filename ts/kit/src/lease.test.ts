@@ -8,7 +8,7 @@ import { afterEach, expect, test } from "vitest";
 import { dial } from "./dial.js";
 import { Lease } from "./lease.js";
 import { LoadMeter } from "./load.js";
-import { startTelemetry } from "./telemetry.js";
+import { startTelemetry, type Telemetry } from "./telemetry.js";
 import { freePort, testConfig, waitUntil } from "./testing/index.js";
 
 const closers: (() => Promise<void> | void)[] = [];
@@ -44,9 +44,16 @@ async function startBalancer(port: number): Promise<Balancer> {
   return balancer;
 }
 
-async function startLease(port: number): Promise<Lease> {
+async function startLease(port: number, onSpan = (_name: string) => {}): Promise<Lease> {
   const config = testConfig({ UAIT_MESH: `127.0.0.1:${port}`, UAIT_ZONE: "a" });
-  const telemetry = await startTelemetry(config, () => undefined);
+  const quiet = await startTelemetry(config, () => undefined);
+  const telemetry: Telemetry = {
+    ...quiet,
+    startSpan(name, ...rest) {
+      onSpan(name);
+      return quiet.startSpan(name, ...rest);
+    },
+  };
   const mesh = dial({ config, telemetry });
   closers.push(() => mesh.close());
   const load = new LoadMeter(config.maxInflight);
@@ -58,7 +65,8 @@ async function startLease(port: number): Promise<Lease> {
 test("lease_registers_renews_at_a_third_of_its_ttl_and_withdraws", async () => {
   const port = await freePort();
   const balancer = await startBalancer(port);
-  const lease = await startLease(port);
+  const spans: string[] = [];
+  const lease = await startLease(port, (name) => spans.push(name));
   await waitUntil("four renewals", () => balancer.received.length >= 5);
   const [register, first, ...rest] = balancer.received;
   expect(register?.request.action).toMatchObject({
@@ -71,6 +79,7 @@ test("lease_registers_renews_at_a_third_of_its_ttl_and_withdraws", async () => {
   expect(balancer.withdrawn).toBe(false);
   await lease.withdraw();
   await waitUntil("the lease is withdrawn", () => balancer.withdrawn);
+  expect(spans).toEqual([]);
 });
 
 test("lease_with_the_balancer_away_is_taken_when_it_comes", async () => {

@@ -54,7 +54,8 @@ export class Lease {
     let backoffMs = FIRST_BACKOFF_MS;
     while (!signal.aborted) {
       try {
-        for await (const response of this.#client.registerEndpoint(this.#messages(), { signal: this.#cut.signal })) {
+        const options = { signal: this.#cut.signal, untraced: true };
+        for await (const response of this.#client.registerEndpoint(this.#messages(), options)) {
           if (backoffMs !== FIRST_BACKOFF_MS) log.info("the lease is held");
           backoffMs = FIRST_BACKOFF_MS;
           this.#renewAfter(response);

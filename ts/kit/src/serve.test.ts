@@ -35,6 +35,28 @@ async function scrape(server: TestServer, path: string): Promise<string> {
   return await (await fetch(`http://${server.httpAddress}${path}`)).text();
 }
 
+/** A connection whose pings are the test's own. */
+function openSession(server: TestServer) {
+  const session = connect(`http://${server.address}`);
+  closers.push(() => session.destroy());
+  session.on("error", () => undefined);
+  const call = async () => {
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/uait.echo.v1.EchoService/Echo",
+      "content-type": "application/grpc",
+    });
+    stream.on("error", () => undefined);
+    stream.resume().end();
+    await new Promise((resolve) => stream.once("close", resolve));
+  };
+  const ping = () =>
+    new Promise<void>((resolve, reject) => {
+      session.ping((error) => (error === null ? resolve() : reject(error)));
+    });
+  return { session, call, ping };
+}
+
 /** A handler that never ends by itself, and what became of it. */
 function hangingHandler() {
   const seen: { context?: KitContext; ended?: Status } = {};
@@ -182,23 +204,30 @@ describe("limits", () => {
     expect(await expand({})).toEqual([]);
   });
 
-  test("client_that_pings_too_often_is_sent_away", async () => {
+  test.each([
+    ["one_by_one", 1],
+    ["in_bursts", 2],
+  ])("client_that_pings_too_often_%s_is_sent_away", async (_, burst) => {
     const { server } = await start({ echo: async ({ message }) => ({ message }) });
-    const session = connect(`http://${server.address}`);
-    closers.push(() => session.destroy());
-    session.on("error", () => undefined);
+    const { session, call, ping } = openSession(server);
     const goaway = new Promise<number>((resolve) => session.once("goaway", resolve));
-    const call = session.request({
-      ":method": "POST",
-      ":path": "/uait.echo.v1.EchoService/Echo",
-      "content-type": "application/grpc",
-    });
-    call.resume().end();
-    await new Promise((resolve) => call.once("close", resolve));
-    const ping = () => new Promise((resolve) => session.ping(resolve));
-    for (let count = 0; count < 5 && !session.destroyed; count++) await ping();
+    await call();
+    for (let count = 0; count < 10 && !session.destroyed; count++) {
+      await Promise.race([goaway, Promise.all(Array.from({ length: burst }, ping))]);
+    }
     const ENHANCE_YOUR_CALM = 11;
     expect(await goaway).toBe(ENHANCE_YOUR_CALM);
+  });
+
+  test("client_that_pings_while_it_is_answered_is_kept", async () => {
+    const { server } = await start({ echo: async ({ message }) => ({ message }) });
+    const { session, call, ping } = openSession(server);
+    for (let count = 0; count < 8; count++) {
+      await call();
+      await ping();
+    }
+    await call();
+    expect([session.closed, session.destroyed]).toEqual([false, false]);
   });
 });
 
@@ -257,6 +286,8 @@ describe("drain", () => {
     const drained = server.drain();
     await waitUntil("the watch tells", () => watched.length === 2);
     expect((await health.check({ service: "" })).status).toBe(HealthCheckResponse_ServingStatus.NOT_SERVING);
+    const healthz = await fetch(`http://${server.httpAddress}/healthz`);
+    expect([healthz.status, await healthz.json()]).toEqual([503, { status: "NOT_SERVING", checks: { nats: "off" } }]);
     const late = client.echo.echo({ message: "late" }, { metadata: client.metadata() });
     expect((await early).message).toBe("early");
     expect((await late).message).toBe("late");

@@ -160,9 +160,10 @@ function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health
   return {
     "/metrics": async () => {
       metrics.inFlight.set(load.inFlight);
-      return { type: metrics.registry.contentType, body: await metrics.registry.metrics() };
+      return { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() };
     },
     "/healthz": async () => ({
+      status: health.serving ? 200 : 503,
       type: "application/json",
       body: JSON.stringify({
         status: health.serving ? "SERVING" : "NOT_SERVING",
