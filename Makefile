@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-uait = deploy/local/preflight.sh && node deploy/local/npm-install.mjs && \
+uait = deploy/local/preflight.sh && node deploy/local/npm-ci.mjs && \
   node --import ./ts/node_modules/tsx/dist/esm/index.mjs --conditions=uait-source ts/apps/cli/src/main.ts
 
 .PHONY: help

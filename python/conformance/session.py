@@ -17,6 +17,7 @@ from conformance.cases import Case, fill_in, unique_word
 from conformance.failure import CaseFailed
 from conformance.match import require, require_subset
 from conformance.probes import PROBES, Wire
+from conformance.renamed import renamed
 
 __all__ = ["Session", "TlsPaths"]
 
@@ -51,7 +52,16 @@ class TlsPaths:
 class Session:
     """Channels to the target and to the server, and the values that cases save for later ones."""
 
-    def __init__(self, *, target: str, server: str, pid: int | None, service: str | None, tls: TlsPaths | None) -> None:
+    def __init__(
+        self,
+        *,
+        target: str,
+        server: str,
+        pid: int | None,
+        service: str | None,
+        tls: TlsPaths | None,
+        api: str | None = None,
+    ) -> None:
         """Opens nothing yet; channels connect at their first call.
 
         Args:
@@ -60,9 +70,12 @@ class Session:
             pid: Process of the server; None where the drain case cannot be run.
             service: Sent as x-uait-service; None sends none.
             tls: For mutual TLS.
+            api: Full name of the gRPC service to call, which has the RPCs and messages of EchoService, as a service
+                made from the template has until its author replaces them; None calls EchoService itself.
         """
-        self._channel = _open(target, tls)
-        self._server = self._channel if server == target else _open(server, tls)
+        opened = _open(target, tls)
+        self._channel = renamed(opened, api) if api else opened
+        self._server = opened if server == target else _open(server, tls)
         self._pid = pid
         self._routing = {"x-uait-service": service} if service else {}
         self._names = {"unique": unique_word(), "service": service or _DEFAULT_SERVICE}

@@ -31,6 +31,9 @@ pub struct Options {
     pub pid: Option<u32>,
     /// Sent as `x-uait-service`.
     pub service: Option<String>,
+    /// Full name of the gRPC service to call, which has the RPCs and messages of `EchoService`, as a service made from the
+    /// template has until its author replaces them; `uait.echo.v1.EchoService` itself where it is not given.
+    pub api: Option<String>,
     /// PEM files of certificate, key and authority.
     pub tls: Option<[PathBuf; 3]>,
     /// The one case to run.

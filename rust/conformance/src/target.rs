@@ -1,7 +1,12 @@
 //! The server under test, reached over the kit's own channel.
 
-use tonic::Request;
+use std::task::{Context, Poll};
+
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::{Request, Status};
 use uait_gen::echo::v1::echo_service_client::EchoServiceClient;
+use uait_gen::service::Dialled as _;
 use uait_kit::config::{Config, Defaults, Environment};
 use uait_kit::dial::Mesh;
 use uait_kit::telemetry::Telemetry;
@@ -9,7 +14,7 @@ use uait_kit::telemetry::Telemetry;
 use crate::{Error, Options};
 
 /// More than any case sends, so that it is the server that refuses.
-const MAX_MESSAGE_BYTES: &str = "268435456";
+const MAX_MESSAGE_BYTES: usize = 268_435_456;
 
 /// Who is called.
 pub struct Target {
@@ -17,6 +22,7 @@ pub struct Target {
     health: Mesh,
     pub(crate) pid: Option<u32>,
     service: Option<String>,
+    api: Option<String>,
 }
 
 impl Target {
@@ -27,11 +33,12 @@ impl Target {
     pub fn new(options: &Options) -> Result<Self, Error> {
         let calls = channel(options, &options.target)?;
         let health = channel(options, options.server.as_deref().unwrap_or(&options.target))?;
-        Ok(Self { calls, health, pid: options.pid, service: options.service.clone() })
+        Ok(Self { calls, health, pid: options.pid, service: options.service.clone(), api: options.api.clone() })
     }
 
-    pub(crate) fn echo(&self) -> EchoServiceClient<Mesh> {
-        self.calls.client()
+    pub(crate) fn echo(&self) -> EchoServiceClient<Renamed> {
+        let calls = Renamed { mesh: self.calls.clone(), api: self.api.clone() };
+        EchoServiceClient::over(calls, MAX_MESSAGE_BYTES)
     }
 
     /// The channel to the server itself.
@@ -54,11 +61,40 @@ impl Target {
     }
 }
 
+/// Calls the methods of `EchoService` under the name of another gRPC service, where one is given.
+#[derive(Clone)]
+pub(crate) struct Renamed {
+    mesh: Mesh,
+    api: Option<String>,
+}
+
+impl Service<http::Request<Body>> for Renamed {
+    type Response = <Mesh as Service<http::Request<Body>>>::Response;
+    type Error = Status;
+    type Future = <Mesh as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.mesh.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        if let Some(renamed) = self.api.as_deref().and_then(|api| rename(request.uri().path(), api)) {
+            *request.uri_mut() = renamed;
+        }
+        self.mesh.call(request)
+    }
+}
+
+fn rename(path: &str, api: &str) -> Option<http::Uri> {
+    let (_, method) = path.rsplit_once('/')?;
+    format!("/{api}/{method}").parse().ok()
+}
+
 fn channel(options: &Options, address: &str) -> Result<Mesh, Error> {
     let path = |at: usize| options.tls.as_ref().map(|files| files[at].display().to_string()).unwrap_or_default();
     let environment = Environment::from([
         ("UAIT_MESH", address),
-        ("UAIT_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES),
+        ("UAIT_MAX_MESSAGE_BYTES", &MAX_MESSAGE_BYTES.to_string()),
         ("UAIT_TLS_CERT", &path(0)),
         ("UAIT_TLS_KEY", &path(1)),
         ("UAIT_TLS_CA", &path(2)),

@@ -16,6 +16,7 @@ from services.echo.config import EchoConfig
 from uait_kit import Environment, Kit
 from uait_kit.testing import NatsServer
 
+_API = "uait.echo.v1.EchoService"
 _CASES = Path(__file__).parents[4] / "proto/uait/echo/v1/cases.yaml"
 
 
@@ -49,7 +50,7 @@ async def test_cases_all_pass(nats_server: NatsServer) -> None:
     assert len(cases) > 30
     async with (
         serving(nats_server.url) as address,
-        Session(target=address, server=address, pid=None, service="echo-python", tls=None) as session,
+        Session(target=address, server=address, pid=None, service="echo-python", tls=None, api=_API) as session,
     ):
         for case in cases:
             try:

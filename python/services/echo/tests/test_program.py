@@ -1,12 +1,10 @@
-"""The service as a program: exit codes, signals, and all of cases.yaml by the conformance client, drain included."""
+"""The service as a program: exit codes, signals, and all of cases.yaml, drain included."""
 
 from __future__ import annotations
 
 import json
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from conformance.cases import load_cases
+from conformance.session import Session
 from uait_kit.testing import NatsServer, Program
 
+_API = "uait.echo.v1.EchoService"
 _CASES = Path(__file__).parents[4] / "proto/uait/echo/v1/cases.yaml"
 _ALONE = {"UAIT_PORT": "0", "UAIT_HTTP_PORT": "0", "UAIT_LEASE": "off", "UAIT_NATS_URL": "off"}
 _MODULE = "services.echo"
@@ -28,25 +28,20 @@ def free_port() -> int:
         return port
 
 
-def run_client(*arguments: str) -> list[dict[str, object]]:
-    made = subprocess.run(
-        [sys.executable, "-m", "conformance", "--cases", str(_CASES), *arguments],
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=120,
-    )
-    return [json.loads(line) for line in made.stdout.splitlines()]
-
-
-def test_conformance_client_passes_every_case(nats_server: NatsServer) -> None:
+async def test_every_case_passes_drain_included(nats_server: NatsServer) -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"
     variables = _ALONE | {"UAIT_PORT": str(port), "UAIT_MESH": address, "UAIT_NATS_URL": nats_server.url}
     with Program(_MODULE, **variables) as program:
         program.wait_line("serving")
-        lines = run_client("--target", address, "--service", "echo-python", "--pid", str(program.pid))
-        assert [line for line in lines if not line["ok"]] == []
-        assert [line["case"] for line in lines] == [case["name"] for case in load_cases(_CASES)]
+        async with Session(
+            target=address, server=address, pid=program.pid, service="echo-python", tls=None, api=_API
+        ) as session:
+            for case in load_cases(_CASES):
+                try:
+                    await session.run(case)
+                except Exception as error:
+                    pytest.fail(f"{case['name']}: {error}")
         assert program.wait_exit() == 0
 
 

@@ -25,6 +25,7 @@ async fn every_case_passes() {
         target,
         pid: Some(echo.pid()),
         service: Some("echo-rust".to_owned()),
+        api: Some("uait.echo.v1.EchoService".to_owned()),
         ..Options::default()
     };
     let mut verdicts: Vec<Verdict> = Vec::new();

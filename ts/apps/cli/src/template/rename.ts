@@ -56,6 +56,7 @@ export function renamed(text: string, service: NewService): string {
     [/@uait\/echo\b/g, `@uait/${service.name}`],
     [/\buait-echo\b/g, `uait-${service.name}`],
     [/\buait_echo\b/g, `uait_${snake}`],
+    [/\bCARGO_BIN_EXE_echo\b/g, `CARGO_BIN_EXE_${service.name}`],
     [/\bname = "echo"/g, `name = "${service.name}"`],
     [/\/api\/v1\/echo\b/g, `/api/v1/${service.name}`],
     // Its own types and functions.

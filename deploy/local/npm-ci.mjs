@@ -1,6 +1,4 @@
-// Installs in ts/ what package-lock.json says, unless it is there already (then it takes some milliseconds).
-// Not `npm ci`: that refuses a lock file without the optional packages of every other platform, and registries that mirror only
-// some platforms make no other. Here each locked package is compared afterwards instead.
+// Runs `npm ci` in ts/ when node_modules is not what package-lock.json says; otherwise takes some milliseconds.
 // Plain JavaScript without imports from npm: it runs before anything is installed.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -31,10 +29,9 @@ function packagesIn(file) {
 }
 
 if (!isCurrent()) {
-  console.log("  npm install ...");
-  const options = ["--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
-  const { status } = spawnSync("npm", ["install", ...options], { cwd: folder, stdio: "inherit" });
-  if (status !== 0) fail("npm install failed", "see what npm says above: a full disk shows as ENOSPC, a wrong checksum as EINTEGRITY");
+  console.log("  npm ci ...");
+  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: folder, stdio: "inherit" });
+  if (status !== 0) fail("npm ci failed", "see what npm says above: a full disk shows as ENOSPC, a wrong checksum as EINTEGRITY");
   if (!isCurrent()) fail("what npm installed is not what ts/package-lock.json says", "rm -r ts/node_modules, then try again");
 }
 
