@@ -37,6 +37,8 @@ __all__ = ["EventLog", "Published", "stream_of", "subject_template"]
 
 _RECONNECT_WAIT_S = 0.25
 _ACK_TIMEOUT_S = 1.0
+_ATTEMPT_S = 2.0
+"""Nats-py bounds the wait for an answer, not the sending, which can hang when the connection dies under it."""
 _RETRY_S = 0.1
 _DUPLICATE_WINDOW_S = 600.0
 _MAX_AGE_S = 30 * 24 * 3600.0
@@ -200,10 +202,11 @@ class EventLog:
                 while True:
                     await self._up.wait()
                     try:
-                        jetstream = await self.stream(area)
-                        ack = await jetstream.publish(
-                            subject, payload, timeout=_ACK_TIMEOUT_S, stream=stream_of(area), headers=dict(headers)
-                        )
+                        async with asyncio.timeout(_ATTEMPT_S):
+                            jetstream = await self.stream(area)
+                            ack = await jetstream.publish(
+                                subject, payload, timeout=_ACK_TIMEOUT_S, stream=stream_of(area), headers=dict(headers)
+                            )
                         return Published(headers["Nats-Msg-Id"], ack.seq, bool(ack.duplicate))
                     except nats.js.errors.NoStreamResponseError:
                         self._streams.discard(area)
