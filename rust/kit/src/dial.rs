@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::identity::Identity;
 use crate::status;
 use crate::telemetry::{Kind, Recording, SpanContext, Tracer};
+use crate::window;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -54,8 +55,8 @@ impl Mesh {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20);
+            .initial_stream_window_size(window::STREAM)
+            .initial_connection_window_size(window::CONNECTION);
         if let Some(tls) = &config.tls {
             let ours = TlsIdentity::from_pem(&tls.cert, &tls.key);
             let tls = ClientTlsConfig::new().identity(ours).ca_certificate(Certificate::from_pem(&tls.ca));

@@ -21,6 +21,7 @@ pub mod serve;
 pub mod status;
 pub mod telemetry;
 pub mod validate;
+mod window;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use super::pings::Guarded;
 use super::router::{Activity, Router};
 use super::turned;
+use crate::window;
 
 /// Pings of ours that find out whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -88,6 +89,8 @@ impl Connections {
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.max_streams)
+            .initial_stream_window_size(window::STREAM)
+            .initial_connection_window_size(window::CONNECTION)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .auto_date_header(false);
