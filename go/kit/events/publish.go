@@ -49,7 +49,7 @@ func (l *Log) Publish(ctx context.Context, area, requestID string, event *eventv
 	if err != nil {
 		return Receipt{}, err
 	}
-	id, err := l.eventID(tenant, requestID)
+	id, err := l.eventID(area, tenant, requestID)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -91,9 +91,9 @@ func subjectOf(area, tenant string, event *eventv1.Event) (string, error) {
 var requestNamespace = uuid.MustParse("0b6f3c1e-6a52-4f0c-9d5b-7a0f4f6f0d1e")
 
 // eventID names the service too, so that two services of one area may get the same request_id for requests of their own.
-func (l *Log) eventID(tenant, requestID string) (string, error) {
+func (l *Log) eventID(area, tenant, requestID string) (string, error) {
 	if requestID != "" {
-		return uuid.NewSHA1(requestNamespace, []byte(l.service+"/"+tenant+"/"+requestID)).String(), nil
+		return uuid.NewSHA1(requestNamespace, []byte(l.service+"/"+area+"/"+tenant+"/"+requestID)).String(), nil
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -45,8 +45,8 @@ _MAX_AGE_S = 30 * 24 * 3600.0
 _STREAM_EXISTS = 10058
 _PING_INTERVAL_S = 10
 
-_TENANT_REQUEST = uuid.UUID("6f1a3f0e-6a0c-5d39-9b60-3d4f8a6b7c21")
-"""Namespace of the event ids that follow from tenant and request_id (RFC 9562, version 5)."""
+_REQUEST = uuid.UUID("6f1a3f0e-6a0c-5d39-9b60-3d4f8a6b7c21")
+"""Namespace of the event ids that follow from a request_id (RFC 9562, version 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class EventLog:
         """
         call = current_call()
         tenant = call.identity.tenant
-        event.id = _derived_id(tenant, request_id) if request_id else _uuid7()
+        event.id = _derived_id(self._service, area, tenant, request_id) if request_id else _uuid7()
         event.source = self._service
         event.tenant = tenant
         event.time.CopyFrom(_now())
@@ -269,9 +269,10 @@ def _stream_config(area: str) -> StreamConfig:
     )
 
 
-def _derived_id(tenant: str, request_id: str) -> str:
-    # A tenant has no slash, so different pairs never make one text.
-    return str(uuid.uuid5(_TENANT_REQUEST, f"{tenant}/{request_id}"))
+def _derived_id(service: str, area: str, tenant: str, request_id: str) -> str:
+    # Only the request_id may hold a slash, so different requests never make one text. The service is part of it: two
+    # services of one area may get the same request_id for requests of their own.
+    return str(uuid.uuid5(_REQUEST, f"{service}/{area}/{tenant}/{request_id}"))
 
 
 def _uuid7() -> str:
