@@ -22,6 +22,7 @@ export {
   type PublishedEvent,
   type PublishOptions,
 } from "./events.js";
+export { Idempotency, type IdempotencyOptions, type RepeatableCall, type WorkContext } from "./idempotency.js";
 export type { Identity } from "./identity.js";
 export { type LogFields, Logger } from "./log.js";
 export { type RunningServer, type ServeOptions, serve } from "./serve.js";
