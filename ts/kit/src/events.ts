@@ -1,4 +1,5 @@
 import type { Event } from "@uait/gen/uait/event/v1/event.js";
+import { AbsentBucket, type Bucket, type BucketOptions, NatsBucket } from "./bucket.js";
 import type { KitConfig } from "./config.js";
 import { ConsumerLoop } from "./event-consumer.js";
 import { publishEvent } from "./event-publish.js";
@@ -55,23 +56,39 @@ export interface Events {
   close(): Promise<void>;
 }
 
+/** The event log with what else a service may keep in JetStream. */
+export interface EventLog extends Events {
+  /** Opens a bucket of values by key, made where there is none. */
+  bucket<Value>(options: BucketOptions<Value>): Bucket<Value>;
+}
+
 /** Opens the event log at UAIT_NATS_URL. Returns at once: NATS may come later. */
-export function openEvents(options: { readonly config: KitConfig; readonly telemetry: Telemetry }): Events {
+export function openEvents(options: { readonly config: KitConfig; readonly telemetry: Telemetry }): EventLog {
   const { config, telemetry } = options;
   const url = config.natsUrl;
   const link = url === undefined ? undefined : new NatsLink({ url, name: config.instance, log: telemetry.log });
   const consumers: ConsumerLoop[] = [];
+  const buckets: { stop(): void }[] = [];
   return {
     get state() {
       if (link === undefined) return "off";
       return link.up ? "up" : "down";
     },
-    onChange: (listener) => link?.onChange(listener),
+    onChange(listener) {
+      link?.onChange(listener);
+    },
     publish: (publish) => publishEvent({ ...publish, link, config, telemetry }),
     consume(area, handler) {
       if (link !== undefined) consumers.push(new ConsumerLoop({ area, handler, link, config, telemetry }));
     },
+    bucket(bucket) {
+      if (link === undefined) return new AbsentBucket();
+      const opened = new NatsBucket({ ...bucket, link, log: telemetry.log });
+      buckets.push(opened);
+      return opened;
+    },
     async close() {
+      for (const bucket of buckets) bucket.stop();
       await Promise.all(consumers.map((consumer) => consumer.stop()));
       await link?.close();
     },

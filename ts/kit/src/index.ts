@@ -1,3 +1,4 @@
+export { type Bucket, type BucketEntry, type BucketOptions, type BucketWrite, MemoryBucket } from "./bucket.js";
 export {
   type CatalogueDefaults,
   type Environment,
@@ -16,6 +17,7 @@ export { RecentIds } from "./event-consumer.js";
 export {
   type EventContext,
   type EventHandler,
+  type EventLog,
   type EventPayload,
   type Events,
   openEvents,

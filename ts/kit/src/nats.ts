@@ -36,9 +36,10 @@ export class NatsLink {
     return this.#up;
   }
 
-  /** Calls back whenever the connection comes or goes. */
-  onChange(listener: (up: boolean) => void): void {
+  /** Calls back whenever the connection comes or goes, until what is returned is called. */
+  onChange(listener: (up: boolean) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** The connection, as soon as it is up. @throws the signal's reason when that comes first. */
