@@ -35,23 +35,22 @@ type Identity struct {
 // HasScope says whether the key allows scope.
 func (i Identity) HasScope(scope string) bool { return slices.Contains(i.Scopes, scope) }
 
-// FromIncoming reads the identity out of an incoming call's metadata. It reports false when the tenant
-// is missing or malformed, or when the subject is too long; what is returned then has no tenant.
-func FromIncoming(ctx context.Context) (Identity, bool) {
-	tenant := first(ctx, TenantKey)
-	subject := first(ctx, SubjectKey)
+// FromHeaders reads the identity out of a call's headers. It reports false when the tenant is missing or
+// malformed, or when the subject is too long; what is returned then has no tenant.
+func FromHeaders(headers metadata.MD) (Identity, bool) {
+	tenant, subject := first(headers[TenantKey]), first(headers[SubjectKey])
 	if !ValidTenant(tenant) || len(subject) > maxSubject && utf8.RuneCountInString(subject) > maxSubject {
 		return Identity{}, false
 	}
 	identity := Identity{Tenant: tenant, Subject: subject}
-	if scopes := first(ctx, ScopesKey); scopes != "" {
+	if scopes := first(headers[ScopesKey]); scopes != "" {
 		identity.Scopes = strings.Fields(scopes)
 	}
 	return identity, true
 }
 
-func first(ctx context.Context, key string) string {
-	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
+func first(values []string) string {
+	if len(values) > 0 {
 		return values[0]
 	}
 	return ""

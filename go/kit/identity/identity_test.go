@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-func TestFromIncoming_Metadata_IsReadOrRefused(t *testing.T) {
+func TestFromHeaders_Metadata_IsReadOrRefused(t *testing.T) {
 	cases := []struct {
 		name     string
 		metadata metadata.MD
@@ -33,7 +33,7 @@ func TestFromIncoming_Metadata_IsReadOrRefused(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got, known := FromIncoming(metadata.NewIncomingContext(context.Background(), c.metadata))
+			got, known := FromHeaders(c.metadata)
 			if known != c.known || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, %v; want %+v, %v", got, known, c.want, c.known)
 			}
@@ -56,7 +56,7 @@ func FuzzValidTenant(f *testing.F) {
 func TestAppendOutgoing_Identity_ArrivesAsItWas(t *testing.T) {
 	want := Identity{Tenant: "acme", Subject: "user:7", Scopes: []string{"a", "b"}}
 	pairs := AppendOutgoing(nil, NewContext(context.Background(), want))
-	got, known := FromIncoming(metadata.NewIncomingContext(context.Background(), metadata.Pairs(pairs...)))
+	got, known := FromHeaders(metadata.Pairs(pairs...))
 	if !known || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

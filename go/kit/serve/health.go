@@ -65,6 +65,9 @@ type healthzBody struct {
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	code, body := http.StatusOK, healthzBody{Checks: map[string]string{"nats": string(s.events.State())}}
+	for dependency, check := range s.checks {
+		body.Checks[dependency] = check(r.Context())
+	}
 	response, err := s.health.Check(r.Context(), &healthpb.HealthCheckRequest{})
 	body.Status = response.GetStatus().String()
 	if err != nil || response.GetStatus() != healthpb.HealthCheckResponse_SERVING {

@@ -64,13 +64,14 @@ func (c *call) Value(key any) any {
 func (m *method) begin(ctx context.Context) (*call, error) {
 	s := m.server
 	c := &call{Context: ctx, method: m, start: time.Now()}
-	s.telemetry.Tracer.Begin(&c.span, telemetry.FromIncoming(ctx), m.spanName, telemetry.Server, c.start)
+	headers := headersOf(ctx)
+	s.telemetry.Tracer.Begin(&c.span, telemetry.FromHeaders(headers), m.spanName, telemetry.Server, c.start)
 	c.span.SetAttributes(m.attributes...)
 	if s.telemetry.Metrics.InFlight().Add(1) > s.kit.MaxInflight {
 		return c, overloaded(s.kit.MaxInflight)
 	}
 	var known bool
-	if c.identity, known = identity.FromIncoming(ctx); known {
+	if c.identity, known = identity.FromHeaders(headers); known {
 		c.span.SetTenant(c.identity.Tenant)
 	} else if !m.tenantless {
 		return c, tenantMissing()

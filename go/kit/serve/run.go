@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -52,6 +53,7 @@ func (s *Server) Run(ctx context.Context) error {
 	lease := s.startLease(leased)
 	s.telemetry.Logger.Info("serving", "grpc", s.address, "http", s.http)
 	close(s.ready)
+	collectLessOften()
 	if err := releaseStartup(); err != nil {
 		s.telemetry.Logger.Debug("give back the memory of starting", "error", err)
 	}
@@ -180,4 +182,14 @@ func exitCode(err error) int {
 		return exitUnavailable
 	}
 	return exitFault
+}
+
+// collectGarbageAt is by how much the heap may grow, in percent of what is alive, before garbage is collected. A service
+// has a live heap of a few megabytes, which Go's default would have it search thirty times a second under load (decision 0024).
+const collectGarbageAt = 200
+
+func collectLessOften() {
+	if _, chosen := os.LookupEnv("GOGC"); !chosen {
+		debug.SetGCPercent(collectGarbageAt)
+	}
 }

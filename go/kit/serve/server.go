@@ -2,6 +2,7 @@
 package serve
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,7 @@ type Server struct {
 	tenantless map[string]bool
 	logs       io.Writer
 	reflection *reflection.ServerOptions
+	checks     map[string]Check
 
 	grpc     *grpc.Server
 	health   *health.Server
@@ -77,6 +79,14 @@ func Tenantless(services ...string) Option {
 // Logs sends the log lines to out instead of stdout.
 func Logs(out io.Writer) Option { return func(s *Server) { s.logs = out } }
 
+// Check says in a word, such as "up" or "down", how a dependency is. It is asked by /healthz, whose code it does not change.
+type Check func(context.Context) string
+
+// Checked adds what /healthz says of a dependency beside nats.
+func Checked(dependency string, check Check) Option {
+	return func(s *Server) { s.checks[dependency] = check }
+}
+
 // Reflection answers reflection (v1, and v1alpha for older clients) with these services and descriptors instead of the server's own.
 func Reflection(described reflection.ServerOptions) Option {
 	return func(s *Server) { s.reflection = &described }
@@ -85,7 +95,7 @@ func Reflection(described reflection.ServerOptions) Option {
 // New makes a server; nothing is bound or connected before Run.
 func New(kit config.Kit, options ...Option) (*Server, error) {
 	s := &Server{
-		kit: kit, logs: os.Stdout, tenantless: map[string]bool{},
+		kit: kit, logs: os.Stdout, tenantless: map[string]bool{}, checks: map[string]Check{},
 		health: health.NewServer(), stopping: make(chan struct{}), ready: make(chan struct{}),
 	}
 	for _, option := range options {
@@ -128,6 +138,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingTimeout}),
 		grpc.UnknownServiceHandler(unknownMethod),
+		grpc.InTapHandle(keepHeaders),
 		// A goroutine made for each call grows its stack anew each time, an eighth of the call's cost. Calls beyond the workers
 		// still get goroutines of their own.
 		grpc.NumStreamWorkers(uint32(workersPerProcessor * runtime.GOMAXPROCS(0))),

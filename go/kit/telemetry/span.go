@@ -4,47 +4,10 @@ import (
 	"context"
 	"time"
 
-	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc/codes"
 
 	"uait.dev/go/kit/identity"
 )
-
-// Kind says which side of a call or message a span is.
-type Kind = tracepb.Span_SpanKind
-
-// The kinds of spans.
-const (
-	Internal = tracepb.Span_SPAN_KIND_INTERNAL
-	Server   = tracepb.Span_SPAN_KIND_SERVER
-	Client   = tracepb.Span_SPAN_KIND_CLIENT
-	Producer = tracepb.Span_SPAN_KIND_PRODUCER
-	Consumer = tracepb.Span_SPAN_KIND_CONSUMER
-)
-
-// Attribute is a key and a value of a span. It may be shared by spans and must not be changed.
-type Attribute = *commonpb.KeyValue
-
-// String is an attribute of text.
-func String(key, value string) Attribute {
-	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: value}}}
-}
-
-// Int is an attribute of a whole number.
-func Int(key string, value int64) Attribute {
-	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: value}}}
-}
-
-// Float is an attribute of a number.
-func Float(key string, value float64) Attribute {
-	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: value}}}
-}
-
-// Bool is an attribute that is true or false.
-func Bool(key string, value bool) Attribute {
-	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: value}}}
-}
 
 // Span is one timed step of a trace. It belongs to one goroutine at a time.
 type Span struct {
@@ -128,11 +91,7 @@ func (s *Span) End(err error) {
 	if s.recorder == nil {
 		return
 	}
-	var failed *tracepb.Status
-	if err != nil {
-		failed = statusError
-	}
-	s.recorder.record(s, time.Now(), failed, nil)
+	s.recorder.record(s, time.Now(), err != nil, nil)
 }
 
 // EndRPC ends a span of kind SERVER or CLIENT with the call's code.
@@ -140,14 +99,9 @@ func (s *Span) EndRPC(code codes.Code, now time.Time) {
 	if s.recorder == nil {
 		return
 	}
-	var failed *tracepb.Status
-	if code != codes.OK && (s.kind == Client || ServerFault(code)) {
-		failed = statusError
-	}
+	failed := code != codes.OK && (s.kind == Client || ServerFault(code))
 	s.recorder.record(s, now, failed, codeAttribute(code))
 }
-
-var statusError = &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR}
 
 // ServerFault says whether a code means that the server failed, by the OpenTelemetry conventions for gRPC.
 func ServerFault(code codes.Code) bool {

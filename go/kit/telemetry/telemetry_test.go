@@ -90,7 +90,7 @@ func TestSpan_Ended_ReachesTheCollectorWhole(t *testing.T) {
 		t.Fatalf("got %d spans of %q, want 2 of echo-go", len(c.spans), c.service)
 	}
 	gotInner, gotOuter := c.spans[0], c.spans[1]
-	if gotOuter.GetName() != "outer" || gotOuter.GetKind() != Server || gotOuter.GetTraceState() != "vendor=1" ||
+	if gotOuter.GetName() != "outer" || Kind(gotOuter.GetKind()) != Server || gotOuter.GetTraceState() != "vendor=1" ||
 		!bytes.Equal(gotOuter.GetTraceId(), parent.TraceID[:]) || !bytes.Equal(gotOuter.GetParentSpanId(), parent.SpanID[:]) {
 		t.Errorf("outer: got %v", gotOuter)
 	}
@@ -167,8 +167,9 @@ func TestRecorder_CollectorAway_NeitherWaitsNorGrows(t *testing.T) {
 		t.Errorf("ending spans took %s", took)
 	}
 	recorder := telemetry.Tracer.recorder
+	waiting := recorder.waiting()
 	recorder.mu.Lock()
-	waiting, dropped := len(recorder.waiting), recorder.dropped
+	dropped := recorder.dropped
 	recorder.mu.Unlock()
 	if waiting > maxWaiting || dropped == 0 {
 		t.Errorf("%d spans wait and %d were dropped", waiting, dropped)

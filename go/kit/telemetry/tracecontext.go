@@ -4,8 +4,6 @@ import (
 	"encoding/hex"
 
 	"google.golang.org/grpc/metadata"
-
-	"context"
 )
 
 // The metadata keys of W3C Trace Context (https://www.w3.org/TR/trace-context/).
@@ -106,17 +104,15 @@ func digit(c byte) byte {
 	}
 }
 
-// FromIncoming is the trace context of an incoming call; the zero SpanContext when it has none.
-func FromIncoming(ctx context.Context) SpanContext {
-	headers := metadata.ValueFromIncomingContext(ctx, TraceparentKey)
-	if len(headers) == 0 {
+// FromHeaders is the trace context that a call's headers carry; the zero SpanContext when they have none.
+func FromHeaders(headers metadata.MD) SpanContext {
+	parents := headers[TraceparentKey]
+	if len(parents) == 0 {
 		return SpanContext{}
 	}
-	span := ParseTraceparent(headers[0])
-	if span.Valid() {
-		if states := metadata.ValueFromIncomingContext(ctx, TracestateKey); len(states) > 0 {
-			span.State = states[0]
-		}
+	span := ParseTraceparent(parents[0])
+	if states := headers[TracestateKey]; len(states) > 0 && span.Valid() {
+		span.State = states[0]
 	}
 	return span
 }
