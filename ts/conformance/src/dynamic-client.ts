@@ -1,7 +1,6 @@
 import { fileURLToPath } from "node:url";
 import {
   Client,
-  credentials,
   type CallOptions as GrpcCallOptions,
   Metadata,
   type MethodDefinition,
@@ -11,6 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { fromJSON, loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import { AsyncQueue } from "./async-queue.js";
+import { CHANNEL_OPTIONS, COMPRESSING, channelCredentials, requestMetadata } from "./channel.js";
 import type {
   CallOptions,
   CallResult,
@@ -24,8 +24,6 @@ import type { Json, JsonObject } from "./json.js";
 import { type MessageDescriptor, ProtoJson } from "./proto-json.js";
 import { STATUS_DETAILS_KEY } from "./rpc-status.js";
 
-const GZIP = 2;
-const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 const PROTO_ROOT = fileURLToPath(new URL("../../../proto", import.meta.url));
 
 /** @grpc/proto-loader on @grpc/grpc-js: reads the contracts at run time, with no generated code. */
@@ -59,7 +57,7 @@ class DynamicEchoClient implements EchoClient {
   constructor(target: Target) {
     this.#target = target;
     this.#plain = openClient(target, {});
-    this.#compressing = openClient(target, { "grpc.default_compression_algorithm": GZIP });
+    this.#compressing = openClient(target, COMPRESSING);
     this.#definition = loadSync("uait/echo/v1/echo.proto", {
       ...SETTINGS,
       includeDirs: [PROTO_ROOT, `${PROTO_ROOT}/third_party`],
@@ -104,7 +102,7 @@ class DynamicEchoClient implements EchoClient {
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
-      this.#metadata(options),
+      headers(this.#target, options),
       { deadline: Date.now() + options.deadlineMs } satisfies GrpcCallOptions,
     );
     const cancel = () => call.cancel();
@@ -129,13 +127,12 @@ class DynamicEchoClient implements EchoClient {
     if (method === undefined) throw new Error(`EchoService has no method ${name}`);
     return method;
   }
+}
 
-  #metadata({ metadata }: CallOptions): Metadata {
-    const headers = new Metadata();
-    if (this.#target.service !== undefined) headers.set("x-uait-service", this.#target.service);
-    for (const [key, value] of Object.entries(metadata)) if (value !== "") headers.set(key, value);
-    return headers;
-  }
+function headers(target: Target, options: CallOptions): Metadata {
+  const headers = new Metadata();
+  for (const [key, value] of requestMetadata(target, options)) headers.set(key, value);
+  return headers;
 }
 
 function finish(call: AnyCall, responses: readonly Json[], onData: (response: object) => void): Promise<CallResult> {
@@ -166,15 +163,8 @@ function finish(call: AnyCall, responses: readonly Json[], onData: (response: ob
   });
 }
 
-function openClient({ address, tls }: Target, options: Readonly<Record<string, number>>): Client {
-  const channel = tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.ca, tls.key, tls.cert);
-  return new Client(address, channel, {
-    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-    "grpc.enable_retries": 0,
-    "grpc.use_local_subchannel_pool": 1,
-    ...options,
-  });
+function openClient(target: Target, options: Readonly<Record<string, number>>): Client {
+  return new Client(target.address, channelCredentials(target), { ...CHANNEL_OPTIONS, ...options });
 }
 
 // grpc.health.v1 is not among our contracts; these lines of it are all that is called.

@@ -1,5 +1,4 @@
 import { type DescMethod, fromBinary, fromJson, type JsonValue, toBinary, toJson } from "@bufbuild/protobuf";
-import { ChannelCredentials } from "@grpc/grpc-js";
 import { EchoService } from "@uait/gen/es/uait/echo/v1/echo_pb.js";
 import { EchoServiceDefinition } from "@uait/gen/uait/echo/v1/echo.js";
 import { type Channel, createChannel, createClient } from "nice-grpc";
@@ -9,6 +8,7 @@ import {
   HealthDefinition,
 } from "nice-grpc-server-health/lib/proto/grpc/health/v1/health.js";
 import { AsyncQueue } from "./async-queue.js";
+import { CHANNEL_OPTIONS, COMPRESSING, channelCredentials, requestMetadata } from "./channel.js";
 import type {
   CallOptions,
   CallResult,
@@ -20,9 +20,6 @@ import type {
 } from "./echo-client.js";
 import type { Json, JsonObject } from "./json.js";
 import { STATUS_DETAILS_KEY } from "./rpc-status.js";
-
-const GZIP = 2;
-const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** nice-grpc with ts-proto's stubs; protobuf-es, from the same contracts, only speaks JSON at the edge. */
 export const generatedLibrary: ClientLibrary = {
@@ -49,7 +46,7 @@ class GeneratedEchoClient implements EchoClient {
   constructor(target: Target) {
     this.#target = target;
     this.#plain = openChannel(target, {});
-    this.#compressing = openChannel(target, { "grpc.default_compression_algorithm": GZIP });
+    this.#compressing = openChannel(target, COMPRESSING);
   }
 
   async call(method: string, requests: readonly JsonObject[], options: CallOptions, onResponse?: () => void) {
@@ -99,7 +96,7 @@ class GeneratedEchoClient implements EchoClient {
       const streams = descriptor.methodKind === "client_streaming" || descriptor.methodKind === "bidi_streaming";
       const request = streams ? encoded : await only(encoded);
       const outcome = invoke(request, {
-        metadata: this.#metadata(options),
+        metadata: Metadata([["grpc-timeout", `${options.deadlineMs}m`], ...requestMetadata(this.#target, options)]),
         signal: limit.signal,
         onTrailer: (received) => {
           trailer = received;
@@ -125,13 +122,6 @@ class GeneratedEchoClient implements EchoClient {
     const client = createClient(EchoServiceDefinition, gzip ? this.#compressing : this.#plain);
     const invoke = client[key] as unknown as StubCall;
     return { stub: EchoServiceDefinition.methods[key], descriptor, invoke };
-  }
-
-  #metadata({ metadata, deadlineMs }: CallOptions): Metadata {
-    const headers = Metadata({ "grpc-timeout": `${deadlineMs}m` });
-    if (this.#target.service !== undefined) headers.set("x-uait-service", this.#target.service);
-    for (const [key, value] of Object.entries(metadata)) if (value !== "") headers.set(key, value);
-    return headers;
   }
 }
 
@@ -179,17 +169,7 @@ function result(code: number, message: string, responses: readonly Json[], trail
 }
 
 function openChannel(target: Target, options: Readonly<Record<string, number>>): Channel {
-  const { tls } = target;
-  const credentials =
-    tls === undefined ? ChannelCredentials.createInsecure() : ChannelCredentials.createSsl(tls.ca, tls.key, tls.cert);
-  return createChannel(target.address, credentials, {
-    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-    "grpc.enable_retries": 0,
-    // Two clients in one process would share a connection, and with it its end.
-    "grpc.use_local_subchannel_pool": 1,
-    ...options,
-  });
+  return createChannel(target.address, channelCredentials(target), { ...CHANNEL_OPTIONS, ...options });
 }
 
 function createHealthClient(target: Target): HealthClient {

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { CATALOGUE_FILE, jaegerConfig, type Layout, layout, loadCatalogue } from "@uait/cli";
+import { CATALOGUE_FILE, JAEGER_ENVIRONMENT, jaegerConfig, type Layout, layout, loadCatalogue } from "@uait/cli";
 import { accepts, freeBase, inRepository, Process, program, until } from "@uait/e2e";
 
 /** Room for every port of a mesh. */
@@ -44,7 +44,7 @@ export class Jaeger {
     this.#process = new Process({
       name: "jaeger",
       command: [program("bin", "jaeger"), "--config", this.configuration],
-      env: { OTEL_TRACES_SAMPLER: "always_off" },
+      env: JAEGER_ENVIRONMENT,
     });
     const { otlp } = this;
     await until(() => accepts(otlp), { what: "Jaeger takes spans", timeoutMs: 20_000 });

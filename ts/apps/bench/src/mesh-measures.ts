@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { freePorts, type Nats, Process, program, type RunningEnvoy, startEnvoy, until } from "@uait/e2e";
+import { setTimeout } from "node:timers/promises";
+import { freePorts, type Nats, Process, program, type RunningEnvoy, startEnvoy } from "@uait/e2e";
 import { type Load, load, type Measured } from "./ghz.js";
 import type { Jaeger } from "./jaeger.js";
 import type { Subject } from "./subjects.js";
@@ -18,7 +19,7 @@ export interface Sample extends Measured {
 }
 
 const MICROSECONDS = 1e6;
-const MEBIBYTE = 1024 ** 2;
+const MEGABYTE = 1e6;
 /** A service is idle when it has had this long without a call. */
 const IDLE_MS = 5_000;
 
@@ -37,8 +38,8 @@ export class Field {
     readonly descriptors: string,
     private readonly backends: ReadonlyMap<"bare" | "untraced" | "traced", Backend>,
     private readonly envoys: ReadonlyMap<"untraced" | "traced", RunningEnvoy>,
-    /** Resident memory of the idle service with the kit, tracing on, in MiB. */
-    readonly idleMebibytes: number,
+    /** Resident memory of the idle service with the kit, tracing on, in MB (10^6 bytes). */
+    readonly idleMegabytes: number,
   ) {}
 
   static async open(options: {
@@ -79,9 +80,8 @@ export class Field {
       ],
     ]);
     await Promise.all([...backends.values()].map(({ process, address }) => listening(process, address)));
-    const since = Date.now();
-    await until(() => Date.now() - since >= IDLE_MS, { what: "idle time", timeoutMs: IDLE_MS + 1_000 });
-    const idleMebibytes = (await residentBytes(tracedProcess.pid)) / MEBIBYTE;
+    await setTimeout(IDLE_MS);
+    const idleMegabytes = (await residentBytes(tracedProcess.pid)) / MEGABYTE;
     const envoys = new Map<"untraced" | "traced", RunningEnvoy>([
       [
         "untraced",
@@ -96,7 +96,7 @@ export class Field {
         }),
       ],
     ]);
-    return new Field(subject, jaeger, descriptors, backends, envoys, idleMebibytes);
+    return new Field(subject, jaeger, descriptors, backends, envoys, idleMegabytes);
   }
 
   /** Calls one variant for a while. */

@@ -45,7 +45,7 @@ await withFolder(async (folder) => {
       console.error(`measuring ${subject.service}`);
       const field = await Field.open({ subject, jaeger, nats, descriptors, folder: join(folder, subject.service) });
       try {
-        idle.set(subject, field.idleMebibytes);
+        idle.set(subject, field.idleMegabytes);
         all.push(...(await measureAll(field)));
         away.push(await measureCollectorAway(field));
       } finally {

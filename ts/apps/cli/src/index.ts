@@ -4,7 +4,7 @@ export { ROOT } from "./context.js";
 export { Failure, type Reason } from "./failure.js";
 export { ensureCertificates } from "./identity/certificates.js";
 export { built, type Layout, type LayoutEnvironment, layout, type Paths, pathsOf, type Replica } from "./layout.js";
-export { jaegerConfig } from "./made/infrastructure.js";
+export { JAEGER_ENVIRONMENT, jaegerConfig } from "./made/infrastructure.js";
 export { serviceEnvironment } from "./made/programs.js";
 export { Supervisor } from "./mesh/supervisor.js";
 export { pythonPrograms } from "./tools/python.js";

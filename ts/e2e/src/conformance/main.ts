@@ -5,6 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { WIRE_CHECKS } from "@uait/conformance";
 import { parse } from "yaml";
 import { withFolder } from "../harness/folder.js";
 import { inRepository } from "../harness/repository.js";
@@ -58,7 +59,7 @@ const sorted = modes.flatMap((mode) =>
   ),
 );
 console.log(matrix(sorted, cases));
-const wireCases = Math.max(0, ...wirePairs.map((pair) => pair.results.length));
+const wireCases = WIRE_CHECKS.length;
 if (wirePairs.length > 0) console.log(`\n${matrix(wirePairs, wireCases)}`);
 
 const failed = [...failures(sorted), ...failures(wirePairs)];
