@@ -2,6 +2,7 @@
 
 mod consume;
 mod handled;
+pub mod journal;
 mod publish;
 
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ pub use uait_gen::event::v1::*;
 use uuid::Uuid;
 
 pub use consume::HandlerError;
+pub use journal::Journal;
 pub use publish::{PublishError, Published};
 
 use crate::config::Config;
