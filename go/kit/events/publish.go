@@ -39,7 +39,8 @@ type Receipt struct {
 	Duplicate bool
 }
 
-// Publish stores an event of which only the payload is set, on the subject uait.<area>.<tenant>.<name of the payload>.
+// Publish stores an event of which only the payload is set, and the time where it happened before now, on the subject
+// uait.<area>.<tenant>.<name of the payload>.
 // A requestID makes a repeat of the same request store nothing and return the first receipt; "" makes each call a new event.
 // It returns when JetStream has the event on disk, and tries until then; shortly before the deadline of ctx it gives up with
 // UNAVAILABLE, reason DEPENDENCY_UNAVAILABLE.
@@ -59,8 +60,10 @@ func (l *Log) Publish(ctx context.Context, area, requestID string, event *eventv
 		telemetry.String("messaging.destination.name", subject),
 		telemetry.String("messaging.message.id", id),
 	)
-	event.Id, event.Source, event.Tenant = id, l.service, tenant
-	event.Time, event.Traceparent = timestamppb.Now(), span.Traceparent()
+	event.Id, event.Source, event.Tenant, event.Traceparent = id, l.service, tenant, span.Traceparent()
+	if event.Time == nil {
+		event.Time = timestamppb.Now()
+	}
 	ack, err := l.store(ctx, area, subject, event)
 	span.End(err)
 	switch {
