@@ -74,8 +74,8 @@ func newExporter(kit config.Kit) (*exporter, error) {
 	}, nil
 }
 
-// upload sends spans, each a field of ScopeSpans, and waits as long as ctx lives for a collector that is away.
-func (e *exporter) upload(ctx context.Context, spans []byte) error {
+// upload sends spans, each a field of ScopeSpans; with patience it waits as long as ctx lives for a collector that is away.
+func (e *exporter) upload(ctx context.Context, spans []byte, patience bool) error {
 	scopeSpans := len(e.scope) + len(spans)
 	resourceSpans := len(e.resource) + protowire.SizeTag(fieldScopeSpans) + protowire.SizeBytes(scopeSpans)
 	request := make(encoded, 0, protowire.SizeTag(fieldResourceSpans)+protowire.SizeBytes(resourceSpans))
@@ -83,7 +83,7 @@ func (e *exporter) upload(ctx context.Context, spans []byte) error {
 	request = append(request, e.resource...)
 	request = protowire.AppendVarint(protowire.AppendTag(request, fieldScopeSpans, protowire.BytesType), uint64(scopeSpans))
 	request = append(append(request, e.scope...), spans...)
-	return e.connection.Invoke(ctx, exportMethod, request, nil, grpc.WaitForReady(true), grpc.ForceCodecV2(asEncoded{}))
+	return e.connection.Invoke(ctx, exportMethod, request, nil, grpc.WaitForReady(patience), grpc.ForceCodecV2(asEncoded{}))
 }
 
 // encoded is a message's bytes.

@@ -94,7 +94,7 @@ func (r *recorder) run(ctx context.Context) {
 		case <-r.wake:
 		}
 		batches, dropped := r.take(spare)
-		err := r.export(ctx, batches)
+		err := r.export(ctx, batches, true)
 		spare = nil
 		if len(batches) > 0 {
 			spare = batches[0].spans[:0]
@@ -122,12 +122,12 @@ func (r *recorder) take(spare []byte) (batches []batch, dropped int) {
 	return batches, dropped
 }
 
-func (r *recorder) export(ctx context.Context, batches []batch) error {
+func (r *recorder) export(ctx context.Context, batches []batch, patience bool) error {
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 	defer cancel()
 	var failed error
 	for _, waiting := range batches {
-		if err := r.exporter.upload(ctx, waiting.spans); err != nil {
+		if err := r.exporter.upload(ctx, waiting.spans, patience); err != nil {
 			failed = err
 		}
 	}
@@ -145,7 +145,7 @@ func (r *recorder) shutdown(ctx context.Context) {
 	}
 	if r.away {
 		r.logger.Warn("the last spans are lost", "dropped", lost)
-	} else if err := r.export(ctx, batches); err != nil {
+	} else if err := r.export(ctx, batches, false); err != nil {
 		r.logger.Warn("the last spans are lost", "dropped", lost, "error", err)
 	}
 	if err := r.exporter.close(); err != nil {

@@ -13,6 +13,8 @@ export interface Server {
   /** Catalogue name. */
   readonly name: string;
   readonly start: () => Start;
+  /** It is interpreted, and takes longest to start. */
+  readonly slow: boolean;
 }
 
 /** One conformance client. */
@@ -32,10 +34,10 @@ const typescriptClient = (kind: string): Start =>
   node(inRepository("ts", "conformance", "dist", "main.js"), "--client", kind);
 
 export const servers: readonly Server[] = [
-  { name: "echo-ts", start: () => node(inRepository("ts", "services", "echo", "dist", "main.js")) },
-  { name: "echo-go", start: () => binary("echo-go") },
-  { name: "echo-rust", start: () => binary("echo-rust") },
-  { name: "echo-python", start: () => python("services.echo") },
+  { name: "echo-ts", start: () => node(inRepository("ts", "services", "echo", "dist", "main.js")), slow: true },
+  { name: "echo-go", start: () => binary("echo-go"), slow: false },
+  { name: "echo-rust", start: () => binary("echo-rust"), slow: false },
+  { name: "echo-python", start: () => python("services.echo"), slow: true },
 ];
 
 export const clients: readonly Client[] = [

@@ -32,8 +32,10 @@ const wirePairs: Pair[] = [];
 await withFolder(async (folder) => {
   const stage = await Stage.open(folder);
   try {
-    // Two servers at a time: one for each core of the smallest machine that this is meant for.
-    const queue = servers.filter((server) => wanted(values.server, server.name));
+    // Three servers at a time: a pair waits for drains, delays and starts for most of its time. Interpreters begin.
+    const queue = servers
+      .filter((server) => wanted(values.server, server.name))
+      .sort((a, b) => Number(b.slow) - Number(a.slow));
     const worker = async (): Promise<void> => {
       for (let server = queue.shift(); server !== undefined; server = queue.shift()) {
         for (const mode of modes.filter((candidate) => wanted(values.mode, candidate.name))) {
@@ -46,7 +48,7 @@ await withFolder(async (folder) => {
         }
       }
     };
-    await Promise.all([worker(), worker()]);
+    await Promise.all([worker(), worker(), worker()]);
   } finally {
     await stage.close();
   }
