@@ -3,6 +3,7 @@ import { AbsentBucket, type Bucket, type BucketOptions, NatsBucket } from "./buc
 import type { KitConfig } from "./config.js";
 import { ConsumerLoop } from "./event-consumer.js";
 import { publishEvent } from "./event-publish.js";
+import { ReplayLoop } from "./event-replay.js";
 import type { Identity } from "./identity.js";
 import type { Logger } from "./log.js";
 import { NatsLink } from "./nats.js";
@@ -60,6 +61,11 @@ export interface Events {
 export interface EventLog extends Events {
   /** Opens a bucket of values by key, made where there is none. */
   bucket<Value>(options: BucketOptions<Value>): Bucket<Value>;
+  /**
+   * Hands over every event of an area, the oldest first, and then each as it is stored, to every process that asks.
+   * Returns when all that was stored before has been handed over: at once where the event log is off.
+   */
+  replay(area: string, handler: (event: Event) => void): Promise<void>;
 }
 
 /** Opens the event log at UAIT_NATS_URL. Returns at once: NATS may come later. */
@@ -69,6 +75,7 @@ export function openEvents(options: { readonly config: KitConfig; readonly telem
   const link = url === undefined ? undefined : new NatsLink({ url, name: config.instance, log: telemetry.log });
   const consumers: ConsumerLoop[] = [];
   const buckets: { stop(): void }[] = [];
+  const replays: ReplayLoop[] = [];
   return {
     get state() {
       if (link === undefined) return "off";
@@ -87,9 +94,15 @@ export function openEvents(options: { readonly config: KitConfig; readonly telem
       buckets.push(opened);
       return opened;
     },
+    async replay(area, handler) {
+      if (link === undefined) return;
+      const replay = new ReplayLoop({ area, handler, link, log: telemetry.log });
+      replays.push(replay);
+      await replay.caughtUp;
+    },
     async close() {
       for (const bucket of buckets) bucket.stop();
-      await Promise.all(consumers.map((consumer) => consumer.stop()));
+      await Promise.all([...consumers, ...replays].map((loop) => loop.stop()));
       await link?.close();
     },
   };
