@@ -38,6 +38,8 @@ export interface Paths {
   readonly root: string;
   /** Installed tools and built programs of the checkout: `<root>/.uait`. */
   readonly install: string;
+  /** Installed models of the checkout. */
+  readonly models: string;
   /** The mesh's own folder: UAIT_HOME. */
   readonly home: string;
   /** Rendered configuration, pid files and sockets. */
@@ -111,6 +113,7 @@ export function pathsOf(root: string, home: string): Paths {
   return {
     root,
     install: `${root}/.uait`,
+    models: `${root}/.uait/models`,
     home,
     run: `${home}/run`,
     data: `${home}/data`,

@@ -5,8 +5,9 @@ import type { Context } from "../context.js";
 import { Failure } from "../failure.js";
 import { copyWhole, digest, sha256 } from "../files.js";
 import { built } from "../layout.js";
-import { binaryPath, descriptorPath, folderOf, readsDescriptors } from "../made/programs.js";
+import { binaryPath, descriptorPath, folderOf, readsDescriptors, readsModels } from "../made/programs.js";
 import { run } from "../process.js";
+import { modelsDigest } from "../tools/models.js";
 
 /** Languages that are built before they run; Python runs from source in the environment that uv made. */
 export const COMPILED = ["typescript", "go", "rust"] as const satisfies readonly Language[];
@@ -33,11 +34,10 @@ export function servicesOf(context: Context, language: Language): Service[] {
 export async function buildDigests(context: Context): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
   for (const { process, service } of built(context.mesh)) {
-    const program = await digestOf(context, service);
-    digests.set(
-      process,
-      readsDescriptors(service) ? `${program}-${await sha256(descriptorPath(context.mesh))}` : program,
-    );
+    const parts = [await digestOf(context, service)];
+    if (readsDescriptors(service)) parts.push(await sha256(descriptorPath(context.mesh)));
+    if (readsModels(service)) parts.push(await modelsDigest(context));
+    digests.set(process, parts.join("-"));
   }
   return digests;
 }

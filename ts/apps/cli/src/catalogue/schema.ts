@@ -38,7 +38,7 @@ const service = z.strictObject({
   calls: z.array(call).default([]),
   replicas: z.int().min(1).max(4).default(1),
   tenantless: z.boolean().default(false),
-  /** Variables beyond the kit's; the whole value `{seeds}` or `{descriptors}` is filled in. */
+  /** Variables beyond the kit's; the whole value `{seeds}`, `{descriptors}` or `{models}` is filled in. */
   environment: z.record(z.string().regex(/^UAIT_[A-Z0-9_]+$/), z.string()).default({}),
   state: z.enum(["built", "contract"]),
   health: z

@@ -2,14 +2,16 @@ import { buildDescriptors, generate } from "../build/generate.js";
 import type { Context } from "../context.js";
 import { ensureCertificates } from "../identity/certificates.js";
 import { ensureDevelopmentKey } from "../identity/development-key.js";
+import { installModels } from "../tools/models.js";
 import { installPython } from "../tools/python.js";
 import { withCheckout } from "./up.js";
 
-/** Makes what deploy/compose mounts or copies and no image holds: stubs, the development key, certificates and descriptors. */
+/** Makes what deploy/compose mounts or copies and no image holds: stubs, the development key, certificates, descriptors and models. */
 export async function compose(context: Context): Promise<void> {
   const { mesh, catalogue, progress } = context;
   await withCheckout(context, async () => {
     await progress.step("install the Python environment", () => installPython(context));
+    await progress.step("install the models", (note) => installModels(context, note));
     await progress.step("generate", () => generate(context));
   });
   await ensureDevelopmentKey(mesh.paths, Math.floor(Date.now() / 1000));

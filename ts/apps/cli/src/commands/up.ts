@@ -10,6 +10,7 @@ import { awaitServing } from "../mesh/awaiting.js";
 import { claims, requireFree } from "../mesh/ports.js";
 import { Supervisor } from "../mesh/supervisor.js";
 import { type GoToolName, installGoTool } from "../tools/go-tools.js";
+import { installModels } from "../tools/models.js";
 import { installPython } from "../tools/python.js";
 
 /** MiB that a mesh's folder needs: logs, and the first data of NATS and Weaviate. */
@@ -61,6 +62,7 @@ export async function install(context: Context): Promise<void> {
   await context.progress.step(`install ${MESH_TOOLS.join(", ")}`, async () => {
     for (const name of MESH_TOOLS) await installGoTool(context, name);
   });
+  await context.progress.step("install the models", (note) => installModels(context, note));
 }
 
 /** Generates the stubs and builds every service that has a process, all languages at once. */

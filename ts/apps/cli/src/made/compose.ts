@@ -3,7 +3,7 @@ import type { Catalogue, Infrastructure, Language } from "../catalogue/schema.js
 import { planOf, renderEnvoy } from "../envoy/index.js";
 import { built, type Layout, layout, pathsOf, type Replica } from "../layout.js";
 import { JAEGER_ENVIRONMENT, jaegerConfig, natsConfig, weaviateEnvironment } from "./infrastructure.js";
-import { readsDescriptors, serviceEnvironment } from "./programs.js";
+import { readsDescriptors, readsModels, serviceEnvironment } from "./programs.js";
 
 /** What the compose folder is made from. */
 export interface ComposeInput {
@@ -50,7 +50,7 @@ function composeLayout(catalogue: Catalogue): Layout {
     tls: true,
     host: (name) => name,
     replicas: local.replicas.map((replica) => ({ ...replica, host: replica.process })),
-    paths: pathsOf("/", HOME),
+    paths: { ...pathsOf("/", HOME), models: `${HOME}/models` },
   };
 }
 
@@ -145,7 +145,11 @@ function service(mesh: Layout, replica: Replica): object {
     read_only: true,
     tmpfs: ["/tmp"],
     environment: serviceEnvironment(mesh, replica),
-    volumes: [`${MOUNT}/tls:${HOME}/tls:ro`, ...(readsDescriptors(service) ? [`${MOUNT}/run:${HOME}/run:ro`] : [])],
+    volumes: [
+      `${MOUNT}/tls:${HOME}/tls:ro`,
+      ...(readsDescriptors(service) ? [`${MOUNT}/run:${HOME}/run:ro`] : []),
+      ...(readsModels(service) ? [`${MOUNT}/models:${HOME}/models:ro`] : []),
+    ],
     depends_on: { nats: { condition: "service_healthy" } },
     stop_grace_period: SECONDS_OF_GRACE,
   };

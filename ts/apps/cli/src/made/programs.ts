@@ -74,6 +74,8 @@ function filled(value: string, mesh: Layout, replica: Replica): string {
   switch (value) {
     case "{descriptors}":
       return descriptorPath(mesh);
+    case "{models}":
+      return mesh.paths.models;
     case "{seeds}":
       // EDS takes addresses alone: where a mesh has host names, Envoy's static clusters stand in until leases come.
       return built(mesh)
@@ -88,6 +90,11 @@ function filled(value: string, mesh: Layout, replica: Replica): string {
 /** Whether a service reads the whole contract. */
 export function readsDescriptors({ environment }: Service): boolean {
   return Object.values(environment).includes("{descriptors}");
+}
+
+/** Whether a service runs the installed models. */
+export function readsModels({ environment }: Service): boolean {
+  return Object.values(environment).includes("{models}");
 }
 
 /** Path of the whole contract as a FileDescriptorSet. */

@@ -67,7 +67,8 @@ async function linkInto(folder: string, targets: Readonly<Record<string, string>
   }
 }
 
-async function installUv(context: Context): Promise<string> {
+/** Puts the pinned uv into the cache; returns its path. */
+export async function installUv(context: Context): Promise<string> {
   const { root } = context.mesh.paths;
   const pin = await readFile(join(root, UV_PIN), "utf8");
   const version = /^uv==([0-9.]+)/m.exec(pin)?.[1];
