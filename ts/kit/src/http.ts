@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { StartError } from "./start-error.js";
 
@@ -11,9 +11,16 @@ export interface HttpAnswer {
 
 export type HttpRoute = () => Promise<HttpAnswer>;
 
-/** The HTTP/1 port of a process, for those who scrape and probe. */
+/** Answers the requests for which the kit has no route of its own; must answer each. */
+export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** The HTTP/1 port of a process, for those who scrape and probe, and for what a service itself answers there. */
 export interface HttpServer {
   readonly port: number;
+  /** Takes no more requests for the service's own handler, and returns when none of them is under way. */
+  idle(): Promise<void>;
+  /** Cuts off the requests under way. */
+  cut(): void;
   close(): Promise<void>;
 }
 
@@ -22,10 +29,18 @@ export async function listenHttp(options: {
   readonly host: string;
   readonly port: number;
   readonly routes: Readonly<Record<string, HttpRoute>>;
+  readonly handler?: HttpHandler | undefined;
 }): Promise<HttpServer> {
-  const { host, port, routes } = options;
+  const { host, port, routes, handler } = options;
+  const underWay = new UnderWay();
   const server = createServer((request, response) => {
-    const route = routes[new URL(request.url ?? "/", "http://localhost").pathname];
+    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
+    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+    if (route === undefined && handler !== undefined) {
+      if (underWay.add(response)) handler(request, response);
+      else response.writeHead(503, { "content-type": "text/plain", connection: "close" }).end();
+      return;
+    }
     if (request.method !== "GET" || route === undefined) {
       response.writeHead(route === undefined ? 404 : 405, { "content-type": "text/plain" }).end();
       return;
@@ -38,12 +53,37 @@ export async function listenHttp(options: {
   await listen(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
+    idle: () => underWay.none(),
+    cut: () => server.closeAllConnections(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
       }),
   };
+}
+
+/** Answers that have begun and not ended. */
+class UnderWay {
+  #count = 0;
+  #closed = false;
+  readonly #waiting: (() => void)[] = [];
+
+  /** Counts an answer. @returns false when none is taken any more */
+  add(response: ServerResponse): boolean {
+    if (this.#closed) return false;
+    this.#count++;
+    response.once("close", () => {
+      this.#count--;
+      if (this.#count === 0) for (const done of this.#waiting.splice(0)) done();
+    });
+    return true;
+  }
+
+  none(): Promise<void> {
+    this.#closed = true;
+    return this.#count === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
+  }
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -24,9 +24,17 @@ export {
   type PublishedEvent,
   type PublishOptions,
 } from "./events.js";
-export { Idempotency, type IdempotencyOptions, type RepeatableCall, type WorkContext } from "./idempotency.js";
+export type { HttpHandler } from "./http.js";
+export {
+  fingerprintOf,
+  Idempotency,
+  type IdempotencyOptions,
+  type RepeatableCall,
+  type WorkContext,
+} from "./idempotency.js";
 export type { Identity } from "./identity.js";
 export { type LogFields, Logger } from "./log.js";
+export { type Page, type PageOptions, type PageRequest, pageOf } from "./page.js";
 export { type RunningServer, type ServeOptions, serve } from "./serve.js";
 export { type BoundService, type KitContext, type ServerCallContext, service } from "./service.js";
 export { StartError } from "./start-error.js";
@@ -40,6 +48,7 @@ export {
   type ReasonName,
   Status,
   StatusError,
+  toStatusError,
 } from "./status.js";
 export { startTelemetry, type Telemetry } from "./telemetry.js";
 export { fieldInvalid } from "./validate.js";

@@ -310,6 +310,44 @@ describe("drain", () => {
 });
 
 describe("the HTTP port", () => {
+  test("request_that_the_kit_has_no_route_for_is_the_services_own", async () => {
+    const { server } = await start(
+      {},
+      { httpHandler: ({ method, url }, response) => response.writeHead(201).end(`${method} ${url}`) },
+    );
+    expect(await scrape(server, "/v1/models?x=1")).toBe("GET /v1/models?x=1");
+    expect(await scrape(server, "/constructor")).toBe("GET /constructor");
+    expect(await scrape(server, "/metrics?x=1")).toContain("rpc_server_in_flight");
+  });
+
+  test("drain_waits_for_requests_of_the_service_then_for_its_work_in_the_background", async () => {
+    const order: string[] = [];
+    const begun: (() => void)[] = [];
+    const { server } = await start(
+      {},
+      {
+        httpHandler: (_, response) => {
+          response.once("close", () => order.push("answered"));
+          begun.push(() => response.end("done"));
+        },
+        background: async () => {
+          order.push("background");
+        },
+      },
+    );
+    const answer = scrape(server, "/slow");
+    await waitUntil("it is under way", () => begun.length === 1);
+    const drained = server.drain();
+    await waitUntil("no more are taken", async () => {
+      const { status } = await fetch(`http://${server.httpAddress}/slow`);
+      return status === 503;
+    });
+    begun[0]?.();
+    expect(await answer).toBe("done");
+    await drained;
+    expect(order).toEqual(["answered", "background"]);
+  });
+
   test("healthz_and_metrics_have_the_documented_names", async () => {
     const { client, server } = await start({ echo: async ({ message }) => ({ message }) });
     await client.echo.echo({ message: "x" }, { metadata: client.metadata() });

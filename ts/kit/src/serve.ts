@@ -7,7 +7,7 @@ import type { Mesh } from "./dial.js";
 import type { Events } from "./events.js";
 import { Health } from "./health.js";
 import { growHeapUnderLoad } from "./heap.js";
-import { type HttpServer, listenHttp } from "./http.js";
+import { type HttpHandler, type HttpServer, listenHttp } from "./http.js";
 import { CallTable, createInterceptor } from "./interceptor.js";
 import { Lease } from "./lease.js";
 import { LoadMeter } from "./load.js";
@@ -25,6 +25,10 @@ export interface ServeOptions {
   readonly services: readonly BoundService[];
   readonly mesh: Mesh;
   readonly events: Events;
+  /** What else the HTTP port answers, beside `/metrics` and `/healthz`. */
+  readonly httpHandler?: HttpHandler;
+  /** Returns when work that outlives its calls, such as publishing that they ended, is done; awaited before events close. */
+  readonly background?: () => Promise<void>;
 }
 
 /** A process that takes calls. */
@@ -51,7 +55,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const port = await listenGrpc(server, config);
   let http: HttpServer;
   try {
-    http = await listenHttp({ host: config.host, port: config.httpPort, routes: httpRoutes(options, load, health) });
+    const { host, httpPort: port } = config;
+    http = await listenHttp({ host, port, routes: httpRoutes(options, load, health), handler: options.httpHandler });
   } catch (error) {
     server.forceShutdown();
     throw error;
@@ -191,9 +196,11 @@ async function drain(options: DrainOptions): Promise<void> {
   const timer = setTimeout(() => {
     telemetry.log.warn("calls are cut off: the drain timeout passed", { in_flight: load.inFlight });
     connections.destroy();
+    http.cut();
   }, config.drainTimeoutMs);
-  await server.shutdown();
+  await Promise.all([server.shutdown(), http.idle()]);
   clearTimeout(timer);
+  await options.background?.();
   await events.close();
   mesh.close();
   await http.close();

@@ -3,6 +3,7 @@ import { EchoServiceDefinition, type EchoServiceImplementation } from "@uait/gen
 import { type Environment, type KitConfig, loadConfig } from "../config.js";
 import { dial, type Mesh } from "../dial.js";
 import { type Events, openEvents } from "../events.js";
+import type { HttpHandler } from "../http.js";
 import { type RunningServer, serve } from "../serve.js";
 import { type ServerCallContext, service } from "../service.js";
 import type { ErrorMap } from "../status.js";
@@ -37,7 +38,13 @@ export function testConfig(env: Environment = {}): KitConfig {
 /** Serves EchoService with some of its handlers; a call of another fails. */
 export async function startTestServer(
   handlers: Partial<EchoServiceImplementation<ServerCallContext>>,
-  options: { readonly env?: Environment; readonly errors?: ErrorMap; readonly tenantless?: boolean } = {},
+  options: {
+    readonly env?: Environment;
+    readonly errors?: ErrorMap;
+    readonly tenantless?: boolean;
+    readonly httpHandler?: HttpHandler;
+    readonly background?: () => Promise<void>;
+  } = {},
 ): Promise<TestServer> {
   const config = testConfig(options.env);
   const logLines: string[] = [];
@@ -52,7 +59,16 @@ export async function startTestServer(
     tenantless: options.tenantless ?? false,
     ...(options.errors === undefined ? {} : { errors: options.errors }),
   });
-  const server = await serve({ config, telemetry, mesh, events, services: [bound] });
+  const { httpHandler, background } = options;
+  const server = await serve({
+    config,
+    telemetry,
+    mesh,
+    events,
+    services: [bound],
+    ...(httpHandler === undefined ? {} : { httpHandler }),
+    ...(background === undefined ? {} : { background }),
+  });
   return { ...server, config, telemetry, mesh, events, logLines };
 }
 
