@@ -326,9 +326,10 @@ describe("the HTTP port", () => {
     const { server } = await start(
       {},
       {
-        httpHandler: (_, response) => {
+        httpHandler: ({ url }, response) => {
+          if (url !== "/slow") return response.end();
           response.once("close", () => order.push("answered"));
-          begun.push(() => response.end("done"));
+          return begun.push(() => response.end("done"));
         },
         background: async () => {
           order.push("background");
@@ -339,7 +340,7 @@ describe("the HTTP port", () => {
     await waitUntil("it is under way", () => begun.length === 1);
     const drained = server.drain();
     await waitUntil("no more are taken", async () => {
-      const { status } = await fetch(`http://${server.httpAddress}/slow`);
+      const { status } = await fetch(`http://${server.httpAddress}/other`);
       return status === 503;
     });
     begun[0]?.();
