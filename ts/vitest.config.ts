@@ -4,12 +4,12 @@ const conditions = ["uait-source"];
 /** What one test may take unless it says otherwise, in milliseconds. */
 const PATIENCE_MS = 60_000;
 
-const overTheMesh = (name: string) => ({
+const overTheMesh = (name: string, ...folders: string[]) => ({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
     name,
-    include: [`e2e/src/${name}/**/*.test.ts`],
+    include: [name, ...folders].map((folder) => `e2e/src/${folder}/**/*.test.ts`),
     testTimeout: PATIENCE_MS,
     hookTimeout: 2 * PATIENCE_MS,
     // One file at a time: they start servers and watch how they behave.
@@ -33,7 +33,10 @@ export default defineConfig({
       },
       overTheMesh("edge"),
       overTheMesh("bad-days"),
-      { ...overTheMesh("mesh"), test: { ...overTheMesh("mesh").test, globalSetup: "e2e/src/mesh/setup.ts" } },
+      {
+        ...overTheMesh("mesh"),
+        test: { ...overTheMesh("mesh", "run").test, globalSetup: "e2e/src/mesh/setup.ts" },
+      },
     ],
   },
 });

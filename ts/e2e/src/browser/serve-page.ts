@@ -13,10 +13,12 @@ const DOCUMENT = `<!doctype html>
 <script type="module" src="/page.js"></script>
 </html>`;
 
-/** Bundles the page and serves it on a free loopback port until closed. */
-export async function servePage(): Promise<{ readonly origin: string; close(): Promise<void> }> {
+/** Bundles a page of this folder and serves it on a free loopback port until closed. */
+export async function servePage(
+  page: "echo-page" | "run-page",
+): Promise<{ readonly origin: string; close(): Promise<void> }> {
   const { outputFiles } = await build({
-    entryPoints: [inRepository("ts", "e2e", "src", "browser", "page.ts")],
+    entryPoints: [inRepository("ts", "e2e", "src", "browser", `${page}.ts`)],
     bundle: true,
     write: false,
     format: "esm",

@@ -12,7 +12,7 @@ let browser: Browser;
 let page: Awaited<ReturnType<typeof servePage>>;
 
 beforeAll(async () => {
-  [mesh, browser, page] = await Promise.all([Mesh.open(), startChromium(), servePage()]);
+  [mesh, browser, page] = await Promise.all([Mesh.open(), startChromium(), servePage("echo-page")]);
 });
 
 afterAll(async () => {

@@ -53,6 +53,19 @@ export function edges(spans: readonly Span[]): string[] {
   return [...new Set(found)].sort();
 }
 
+/** Which service called which over gRPC, whatever proxies lie between. Sorted, each once. */
+export function calls(spans: readonly Span[]): string[] {
+  const byId = new Map(spans.map((span) => [span.id, span]));
+  const isProxy = ({ service }: Span): boolean => service.startsWith("envoy-");
+  const found = spans.flatMap((span) => {
+    if (isProxy(span) || span.kind !== "server") return [];
+    let caller = byId.get(span.parent ?? "");
+    while (caller !== undefined && isProxy(caller)) caller = byId.get(caller.parent ?? "");
+    return caller === undefined ? [] : [`${caller.service} -> ${span.service}`];
+  });
+  return [...new Set(found)].sort();
+}
+
 /** Spans whose parent is named but not part of the trace: a hop that made no span, or lost it. */
 export function orphans(spans: readonly Span[]): Span[] {
   const ids = new Set(spans.map(({ id }) => id));

@@ -1,0 +1,116 @@
+/** Every process of the mesh is killed in turn while Runs go on and memories are stored. */
+import { randomUUID } from "node:crypto";
+import { MemoryServiceDefinition } from "@uait/gen/uait/memory/v1/memory.js";
+import { type Channel, type Client, ClientError, createChannel, createClient } from "nice-grpc";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { until } from "../harness/network.js";
+import { Mesh } from "../mesh/mesh.js";
+import { ARITHMETIC, Asker, type Told } from "./ask.js";
+
+const ROUNDS = 20;
+const NEXT_RUN_MS = 10_000;
+const ROUND_MS = 60_000;
+/** What a Run in flight may end with: an answer, or a code by which its caller knows to try again. */
+const CLEAR = new Set(["OK", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"]);
+
+let mesh: Mesh;
+let asker: Asker;
+let channel: Channel;
+let memory: Client<MemoryServiceDefinition>;
+const acknowledged = new Map<string, string>();
+
+beforeAll(async () => {
+  mesh = await Mesh.open();
+  asker = new Asker(mesh);
+  channel = createChannel(mesh.edge);
+  memory = createClient(MemoryServiceDefinition, channel);
+});
+
+afterAll(() => {
+  asker?.close();
+  channel?.close();
+});
+
+/** Stores memories until stopped; keeps those that were acknowledged. */
+function storing(): { stop(): Promise<void> } {
+  let going = true;
+  const work = (async () => {
+    while (going) {
+      const requestId = randomUUID();
+      const text = `the number of ${requestId} is ${acknowledged.size}`;
+      try {
+        const { memory: stored } = await memory.store({ requestId, memory: { text } }, { metadata: asker.metadata });
+        if (stored !== undefined) acknowledged.set(stored.memoryId, text);
+      } catch (error) {
+        if (!(error instanceof ClientError)) throw error;
+      }
+    }
+  })();
+  return {
+    stop: async () => {
+      going = false;
+      await work;
+    },
+  };
+}
+
+/** The processes that the supervisor runs, each with its process id. */
+async function running(): Promise<Map<string, number>> {
+  const status = await mesh.supervisor("status").catch((error: { stdout?: string }) => error.stdout ?? "");
+  return new Map(
+    [...status.matchAll(/^(\S+)\s+RUNNING\s+pid (\d+)/gm)].map(([, name = "", pid]) => [name, Number(pid)]),
+  );
+}
+
+test(
+  "process_killed_during_runs_comes_back_and_loses_nothing",
+  async () => {
+    const names = [...(await running()).keys()];
+    expect(names.length).toBeGreaterThan(15);
+    const store = storing();
+    const ends: string[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const name = names[round % names.length] ?? "";
+      const pid = (await running()).get(name);
+      let begun: () => void = () => undefined;
+      const underWay = new Promise<void>((resolve) => {
+        begun = resolve;
+      });
+      const inFlight = asker.run(ARITHMETIC, {
+        onEvent: ({ event }) => {
+          if (event?.$case === "node") begun();
+        },
+      });
+      await Promise.race([underWay, inFlight]);
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      const killedMs = performance.now();
+      const ended = await inFlight;
+      ends.push(`${name}: ${ended.code}`);
+      expect(CLEAR, `the Run in flight when ${name} was killed: ${ended.code} ${ended.message}`).toContain(ended.code);
+      let last: Told = ended;
+      await until(
+        async () => {
+          last = await asker.run({ ...ARITHMETIC, budget: { maxNodes: 1 } });
+          return last.code === "OK";
+        },
+        { what: `the next Run after ${name} was killed is answered`, timeoutMs: NEXT_RUN_MS, everyMs: 100 },
+      ).catch((error: unknown) => {
+        throw new Error(`${String(error)}; the last one ended with ${last.code} ${last.message}`);
+      });
+      expect(performance.now() - killedMs).toBeLessThan(ROUND_MS);
+      await until(async () => (await running()).has(name), {
+        what: `the supervisor brings ${name} back`,
+        timeoutMs: ROUND_MS,
+        everyMs: 250,
+      });
+    }
+    await store.stop();
+    expect(acknowledged.size).toBeGreaterThan(ROUNDS);
+    for (const [memoryId, text] of acknowledged) {
+      const { memory: kept } = await memory.get({ memoryId }, { metadata: asker.metadata });
+      expect(kept?.text).toBe(text);
+    }
+    console.log(`${ends.length} rounds, ${acknowledged.size} memories acknowledged, none lost; ${ends.join(", ")}`);
+  },
+  ROUNDS * ROUND_MS,
+);

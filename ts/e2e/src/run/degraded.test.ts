@@ -1,0 +1,51 @@
+/** Parts of the mesh are away: a Run succeeds all the same, and says what it had to do without. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { until } from "../harness/network.js";
+import { Mesh } from "../mesh/mesh.js";
+import { ARITHMETIC, Asker, answered, type Request } from "./ask.js";
+
+const BACK_MS = 60_000;
+
+let mesh: Mesh;
+let asker: Asker;
+
+beforeAll(async () => {
+  mesh = await Mesh.open();
+  asker = new Asker(mesh);
+});
+
+afterAll(() => asker?.close());
+
+const JUDGED: Request = { ...ARITHMETIC, verifiers: [{ kind: { $case: "judge", value: {} } }] };
+
+async function without<T>(process: string, work: () => Promise<T>): Promise<T> {
+  await mesh.supervisor("stop", process);
+  try {
+    return await work();
+  } finally {
+    await mesh.supervisor("start", process);
+    await until(async () => !answered(await asker.run(JUDGED)).degraded, {
+      what: `a Run misses nothing once ${process} is back`,
+      timeoutMs: BACK_MS,
+      everyMs: 500,
+    });
+  }
+}
+
+test.each([
+  ["weaviate", ARITHMETIC],
+  ["dspy", JUDGED],
+])("run_without_%s_is_answered_and_says_so", async (process, request) => {
+  await without(process, async () => {
+    const answer = answered(await asker.run(request));
+    expect(answer.degraded).toBe(true);
+    expect(answer.degradations.map(({ dependency }) => dependency).join(" ")).toContain(process);
+  });
+});
+
+// Nothing of an answer depends on these two, so that nothing is degraded.
+test.each(["jaeger", "intelligent-load-balancer"])("run_without_%s_is_answered", async (process) => {
+  await without(process, async () => {
+    expect(answered(await asker.run(ARITHMETIC)).text).not.toBe("");
+  });
+});
