@@ -32,7 +32,7 @@ export {
   type RepeatableCall,
   type WorkContext,
 } from "./idempotency.js";
-export type { Identity } from "./identity.js";
+export { type Identity, readIdentity, tenantMissing } from "./identity.js";
 export { type LogFields, Logger } from "./log.js";
 export { type Page, type PageOptions, type PageRequest, pageOf } from "./page.js";
 export { type RunningServer, type ServeOptions, serve } from "./serve.js";
@@ -50,5 +50,5 @@ export {
   StatusError,
   toStatusError,
 } from "./status.js";
-export { startTelemetry, type Telemetry } from "./telemetry.js";
+export { readTraceParent, type Span, type SpanContext, SpanKind, startTelemetry, type Telemetry } from "./telemetry.js";
 export { fieldInvalid } from "./validate.js";
