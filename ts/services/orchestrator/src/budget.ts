@@ -17,13 +17,26 @@ export const DEFAULT_LIMITS: Limits = {
   maxWallTimeMs: 300_000,
 };
 
-/** The limits in force. */
-export function limitsOf(budget: Budget | undefined, maxWallTimeMs: number | undefined): Limits {
+/**
+ * The limits in force.
+ *
+ * @param maxWallTimeMs the budget's wall time; absent for the default
+ * @param leftMs time until the caller stops waiting; absent when it waits
+ * @param marginMs of that time, what the answer needs to arrive
+ */
+export function limitsOf(
+  budget: Budget | undefined,
+  maxWallTimeMs: number | undefined,
+  leftMs?: number,
+  marginMs = 0,
+): Limits {
+  const wallTimeMs = maxWallTimeMs ?? DEFAULT_LIMITS.maxWallTimeMs;
+  const usableMs = leftMs === undefined ? wallTimeMs : leftMs - Math.min(marginMs, leftMs / 10);
   return {
     maxNodes: budget?.maxNodes ?? DEFAULT_LIMITS.maxNodes,
     maxTokens: budget?.maxTokens ?? DEFAULT_LIMITS.maxTokens,
     maxCostMicroUsd: budget?.maxCostMicroUsd ?? DEFAULT_LIMITS.maxCostMicroUsd,
-    maxWallTimeMs: maxWallTimeMs ?? DEFAULT_LIMITS.maxWallTimeMs,
+    maxWallTimeMs: Math.max(1, Math.min(wallTimeMs, usableMs)),
   };
 }
 

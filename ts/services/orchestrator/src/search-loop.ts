@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import {
   type Ask,
   type Attempt,
@@ -50,6 +51,8 @@ class SearchLoop {
 
   constructor(options: SearchOptions) {
     this.#options = options;
+    // Every attempt listens.
+    setMaxListeners(0, this.#stop.signal);
   }
 
   async run(): Promise<SearchResult> {

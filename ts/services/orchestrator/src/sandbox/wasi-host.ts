@@ -1,3 +1,5 @@
+import type { WasmMemory } from "./webassembly.js";
+
 /**
  * The whole of what a confined WebAssembly program can ask of its host (WASI preview 1): its arguments, three streams, the
  * clock and randomness. Files, sockets and processes are not refused by a rule that could be got round; nothing is here
@@ -53,14 +55,14 @@ type HostFunction = (...args: never[]) => number;
  */
 export function wasiImports(
   names: readonly string[],
-  memory: WebAssembly.Memory,
+  memory: WasmMemory,
   streams: WasiStreams,
 ): Record<string, HostFunction> {
   const known = wasiFunctions(memory, streams);
   return Object.fromEntries(names.map((name) => [name, known[name] ?? (() => ENOSYS)]));
 }
 
-function wasiFunctions(memory: WebAssembly.Memory, streams: WasiStreams): Record<string, HostFunction> {
+function wasiFunctions(memory: WasmMemory, streams: WasiStreams): Record<string, HostFunction> {
   const view = () => new DataView(memory.buffer);
   const bytes = (at: number, length: number) => new Uint8Array(memory.buffer, at, length);
   const args = streams.args.map((arg) => new TextEncoder().encode(`${arg}\0`));

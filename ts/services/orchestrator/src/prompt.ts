@@ -1,0 +1,79 @@
+import type { ScoredNode } from "./search.js";
+import { type ChatMessage, Role, type Verdict } from "./vocabulary.js";
+
+/** What a model is told beside the attempt that it refines. */
+export interface Briefing {
+  readonly task: string;
+  /** Instructions that stand above the task; empty for none. */
+  readonly instructions: string;
+  /** What is known; empty for nothing. */
+  readonly context: string;
+}
+
+/** Names of the built-in prompts that ask a model itself. */
+export const MODEL_PROMPTS = ["direct", "reasoner"] as const;
+export type ModelPrompt = (typeof MODEL_PROMPTS)[number];
+
+/** Instructions for refining an attempt, with `{attempt}`, `{score}` and `{verdicts}` to be filled in. */
+export const REFINEMENT = `That answer scores {score} out of 1.
+{verdicts}
+Correct what is wrong and answer again. Write only the new answer.`;
+
+const REASONING = `Think first, in a few short sentences. Then write the answer, and nothing else, on the last line after "Answer:".`;
+const MARKER = /^[ \t*_#]*(?:final )?answer[ \t*_]*:[ \t*_]*/gimu;
+
+/** The conversation for an attempt: the task, and for a refinement the earlier attempt with what was said of it. */
+export function messagesOf(
+  prompt: ModelPrompt,
+  briefing: Briefing,
+  parent: ScoredNode | undefined,
+  refinement = REFINEMENT,
+): ChatMessage[] {
+  const system = [briefing.instructions, briefing.context === "" ? "" : `What is known:\n${briefing.context}`]
+    .filter((part) => part !== "")
+    .join("\n\n");
+  const ask = prompt === "reasoner" ? `${briefing.task}\n\n${REASONING}` : briefing.task;
+  const conversation = [message(Role.ROLE_USER, ask)];
+  if (system !== "") conversation.unshift(message(Role.ROLE_SYSTEM, system));
+  if (parent === undefined) return conversation;
+  // Where the instructions quote the attempt themselves, the model need not read it twice.
+  if (!refinement.includes("{attempt}")) conversation.push(message(Role.ROLE_ASSISTANT, parent.text));
+  const request = fill(refinement, parent);
+  conversation.push(message(Role.ROLE_USER, prompt === "reasoner" ? `${request}\n\n${REASONING}` : request));
+  return conversation;
+}
+
+/** The answer within what a model wrote: of a reasoner, what stands after the last "Answer:". */
+export function answerIn(prompt: ModelPrompt, text: string): string {
+  if (prompt !== "reasoner") return text;
+  let end: number | undefined;
+  for (const match of text.matchAll(MARKER)) end = match.index + match[0].length;
+  const answer = end === undefined ? "" : text.slice(end).trim();
+  return answer === "" ? text : answer;
+}
+
+/** What the verifiers said of an attempt, a line each. */
+export function describeVerdicts(verdicts: readonly Verdict[]): string {
+  return verdicts
+    .filter(({ failure }) => failure === undefined)
+    .map(({ verifier, score, explanation }) => `- ${verifier}: ${shown(score)}${explanation === "" ? "" : `, ${explanation}`}`)
+    .join("\n");
+}
+
+function fill(template: string, { text, score, verdicts }: ScoredNode): string {
+  const values: Readonly<Record<string, string>> = {
+    "{attempt}": text,
+    "{score}": shown(score),
+    "{verdicts}": describeVerdicts(verdicts),
+  };
+  // In one pass, so that what an attempt says is not filled in again.
+  return template.replace(/\{(?:attempt|score|verdicts)\}/gu, (place) => values[place] ?? place);
+}
+
+function shown(score: number): string {
+  return String(Math.round(score * 100) / 100);
+}
+
+function message(role: Role, text: string): ChatMessage {
+  return { role, parts: [{ content: { $case: "text", value: text } }], name: "" };
+}
