@@ -378,16 +378,40 @@ func TestWatchMemories_resumed_hasEveryChangeOnceInOrder(t *testing.T) {
 	if got := next(tagged); got.GetDeletedId() != first {
 		t.Errorf("purged: got %v", got)
 	}
-	// What is older than a week is forgotten.
-	m.service.store.now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
-	if err := m.service.store.forget(ctx); err != nil {
+}
+
+func TestForget_changesOlderThanAWeek_cannotBeResumed(t *testing.T) {
+	clock := now()
+	s, err := openStore(t.TempDir(), false, func() time.Time { return clock }, newID)
+	if err != nil {
 		t.Fatal(err)
 	}
-	late, err := m.WatchMemories(ctx, &memoryv1.WatchMemoriesRequest{ResumeAfter: resume})
-	if err == nil {
-		_, err = late.Recv()
+	defer func() { _ = s.close() }()
+	ctx := context.Background()
+	add := func(id string) {
+		t.Helper()
+		if _, err := s.add(ctx, Caller{Tenant: "acme", RequestID: id, Digest: []byte{}}, "Store", []Draft{{Text: id, Kind: Semantic}}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	wantFailure(t, "too old to resume", err, codes.OutOfRange, "SEQUENCE_EXPIRED")
+	add("a")
+	add("b")
+	clock = clock.Add(8 * 24 * time.Hour)
+	add("c")
+	if err := s.forget(ctx); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.watched(ctx, "acme", 1, 10)
+	if failed, ok := errors.AsType[*memoryError](err); !ok || failed.kind != kindExpired || failed.name != "3" {
+		t.Errorf("after 1: got %v", err)
+	}
+	if changes, err := s.watched(ctx, "acme", 2, 10); err != nil || len(changes) != 1 || changes[0].Sequence != 3 {
+		t.Errorf("after 2: got %v, %v", changes, err)
+	}
+	var remembered int
+	if err := s.reader.QueryRow("SELECT count(*) FROM requests").Scan(&remembered); err != nil || remembered != 1 {
+		t.Errorf("%d requests are remembered, %v", remembered, err)
+	}
 }
 
 func TestCommit_oneOfAGroupFailsOrPanics_leavesNothingAndSparesTheOthers(t *testing.T) {
