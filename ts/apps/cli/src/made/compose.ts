@@ -3,7 +3,7 @@ import type { Catalogue, Infrastructure, Language } from "../catalogue/schema.js
 import { planOf, renderEnvoy } from "../envoy/index.js";
 import { built, type Layout, layout, pathsOf, type Replica } from "../layout.js";
 import { JAEGER_ENVIRONMENT, jaegerConfig, natsConfig, weaviateEnvironment } from "./infrastructure.js";
-import { readsDescriptors, readsModels, serviceEnvironment } from "./programs.js";
+import { dataPath, keepsData, readsDescriptors, readsModels, serviceEnvironment } from "./programs.js";
 
 /** What the compose folder is made from. */
 export interface ComposeInput {
@@ -149,6 +149,7 @@ function service(mesh: Layout, replica: Replica): object {
       `${MOUNT}/tls:${HOME}/tls:ro`,
       ...(readsDescriptors(service) ? [`${MOUNT}/run:${HOME}/run:ro`] : []),
       ...(readsModels(service) ? [`${MOUNT}/models:${HOME}/models:ro`] : []),
+      ...(keepsData(service) ? [`${MOUNT}/data/${replica.process}:${dataPath(mesh, replica)}`] : []),
     ],
     depends_on: { nats: { condition: "service_healthy" } },
     stop_grace_period: SECONDS_OF_GRACE,

@@ -97,6 +97,19 @@ describe("made files", () => {
     }
   });
 
+  it("placeholders_becomeAddressesAndTheFolderThatAServiceKeeps", () => {
+    const supervised = files.get("deploy/local/supervisord.conf") ?? "";
+    expect(supervised).toContain('UAIT_WEAVIATE_URL="http://127.0.0.1:8081",UAIT_WEAVIATE_GRPC="127.0.0.1:50051"');
+    expect(supervised).toContain('UAIT_DATA_DIR="%(ENV_UAIT_HOME)s/data/memory"');
+    const { services } = parse(files.get("deploy/compose/compose.yaml") ?? "");
+    expect(services["weaviate-client"].environment).toMatchObject({
+      UAIT_WEAVIATE_URL: "http://weaviate:8081",
+      UAIT_WEAVIATE_GRPC: "weaviate:50051",
+    });
+    expect(services.memory.environment.UAIT_DATA_DIR).toBe("/uait/data/memory");
+    expect(services.memory.volumes).toContain(`$\{UAIT_HOME:-../../.uait}/data/memory:/uait/data/memory`);
+  });
+
   it("catalogueNamesEachServiceOfTheContractsOnce", async () => {
     const { stdout } = await execute(
       "grep",

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Layer, Service } from "../catalogue/schema.js";
+import type { Infrastructure, Layer, Service } from "../catalogue/schema.js";
 import { built, type Layout, type Replica } from "../layout.js";
 import { pythonPrograms } from "../tools/python.js";
 import { JAEGER_ENVIRONMENT, weaviateEnvironment } from "./infrastructure.js";
@@ -76,6 +76,8 @@ function filled(value: string, mesh: Layout, replica: Replica): string {
       return descriptorPath(mesh);
     case "{models}":
       return mesh.paths.models;
+    case "{data}":
+      return dataPath(mesh, replica);
     case "{seeds}":
       // EDS takes addresses alone: where a mesh has host names, Envoy's static clusters stand in until leases come.
       return built(mesh)
@@ -83,8 +85,23 @@ function filled(value: string, mesh: Layout, replica: Replica): string {
         .map(({ service, host, port }) => `${service.name}=${host}:${port}`)
         .join(",");
     default:
-      return value;
+      return value.replaceAll(ADDRESS, (_, name: Infrastructure["name"], port: string) => {
+        return `${mesh.host(name)}:${mesh.port(name, port)}`;
+      });
   }
+}
+
+/** A port of a piece of infrastructure inside a value, such as `{weaviate.http}`. */
+const ADDRESS = /\{(nats|jaeger|weaviate|envoy)\.([a-z_]+)\}/g;
+
+/** Whether a service keeps files of its own. */
+export function keepsData({ environment }: Service): boolean {
+  return Object.values(environment).includes("{data}");
+}
+
+/** Folder of the files that a process keeps; it outlives the mesh. */
+export function dataPath(mesh: Layout, replica: Replica): string {
+  return `${mesh.paths.data}/${replica.process}`;
 }
 
 /** Whether a service reads the whole contract. */
