@@ -3,7 +3,9 @@ import { MODEL_PROMPTS, type ModelPrompt } from "./prompt.js";
 import type { Sampling } from "./vocabulary.js";
 
 /** How an action makes an attempt. */
-export type Method = { readonly kind: "model"; readonly prompt: ModelPrompt } | { readonly kind: "program"; readonly program: string };
+export type Method =
+  | { readonly kind: "model"; readonly prompt: ModelPrompt }
+  | { readonly kind: "program"; readonly program: string };
 
 /** A way to make attempts: an agent with a model and its parameters. */
 export interface Action {
@@ -53,6 +55,8 @@ function methodOf({ agent, arm }: AgentChoice): Method | undefined {
 /** The fields of the second, and of the first where the second has none. */
 export function mergeSampling(first: Sampling | undefined, second: Sampling | undefined): Sampling | undefined {
   if (first === undefined || second === undefined) return second ?? first;
-  const own = Object.fromEntries(Object.entries(second).filter(([, value]) => value !== undefined)) as Partial<Sampling>;
+  const own = Object.fromEntries(
+    Object.entries(second).filter(([, value]) => value !== undefined),
+  ) as Partial<Sampling>;
   return { ...first, ...own, stop: second.stop.length > 0 ? second.stop : first.stop };
 }

@@ -1,16 +1,16 @@
+import type { Search, SearchSpec } from "@uait/gen/uait/ab_mcts/v1/search.js";
 import type {
   AbMctsBridgeServiceImplementation,
   AbMctsBridgeServiceOrchestrateRequest,
   AbMctsBridgeServiceOrchestrateRequest_ModelAction as ModelAction,
 } from "@uait/gen/uait/orchestrator/v1/ab_mcts_bridge.js";
-import type { Search, SearchSpec } from "@uait/gen/uait/ab_mcts/v1/search.js";
 import { durationToMillis, fingerprintOf, millisToDuration, type ServerCallContext, type WorkContext } from "@uait/kit";
 import type { Action } from "./action.js";
 import { type BridgeEvent, type BridgeJob, type BridgeOptions, bridgeSearch } from "./bridge.js";
 import type { Limits } from "./budget.js";
 import { OrchestratorError } from "./error.js";
 import { workOf } from "./handler.js";
-import { LiveWork, LiveWorks } from "./live.js";
+import { LiveWork, type LiveWorks } from "./live.js";
 import type { MeshSearches } from "./neighbours/mesh-searches.js";
 import { requireWellFormed, verifierOf } from "./request.js";
 import { DEFAULT_PARALLEL } from "./run-job.js";
@@ -30,7 +30,9 @@ const NO_TARGET = Number.POSITIVE_INFINITY;
 const DEADLINE_MARGIN_MS = 30_000;
 
 /** The handlers of AbMctsBridgeService. */
-export function createBridgeHandler(options: BridgeHandlerOptions): AbMctsBridgeServiceImplementation<ServerCallContext> {
+export function createBridgeHandler(
+  options: BridgeHandlerOptions,
+): AbMctsBridgeServiceImplementation<ServerCallContext> {
   const { searches, works, confinement, now } = options;
   /** The search of each work, for the events and the end. */
   const searchOf = new WeakMap<LiveWork<BridgeEvent>, Promise<string>>();

@@ -1,5 +1,11 @@
 import { availableParallelism } from "node:os";
-import { type Environment, integerVariable, type KitConfig, loadConfig as loadKitConfig, readVariable } from "@uait/kit";
+import {
+  type Environment,
+  integerVariable,
+  type KitConfig,
+  loadConfig as loadKitConfig,
+  readVariable,
+} from "@uait/kit";
 
 export interface OrchestratorConfig extends KitConfig {
   /** Time that an optional neighbour has, ms. */

@@ -6,12 +6,13 @@ import { OrchestratorError } from "./error.js";
 export function createDspyHandler(): DspyOrchestratorServiceImplementation<ServerCallContext> {
   return {
     orchestrate: () =>
-      refuse("DspyOrchestratorService.Orchestrate", "no program plans, acts and checks yet; Run with agents: [dspy] answers by one"),
-    extractKnowledge: () =>
-      refuse("DspyOrchestratorService.ExtractKnowledge", "no program extracts statements yet"),
+      refuse(
+        "DspyOrchestratorService.Orchestrate",
+        "no program plans, acts and checks yet; Run with agents: [dspy] answers by one",
+      ),
+    extractKnowledge: () => refuse("DspyOrchestratorService.ExtractKnowledge", "no program extracts statements yet"),
     optimizePrompt: () => refuse("DspyOrchestratorService.OptimizePrompt", "programs are not compiled here yet"),
-    coordinateAgents: () =>
-      refuse("DspyOrchestratorService.CoordinateAgents", "agent-coordination has no process yet"),
+    coordinateAgents: () => refuse("DspyOrchestratorService.CoordinateAgents", "agent-coordination has no process yet"),
   };
 }
 

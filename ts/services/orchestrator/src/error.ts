@@ -1,5 +1,5 @@
 import { type ErrorMap, Status, StatusError } from "@uait/kit";
-import { ExpressionError } from "./verifiers/expression-error.js";
+import type { ExpressionError } from "./verifiers/expression-error.js";
 
 /** Every way in which this service's own rules can be broken, with what is told of it. */
 export type OrchestratorFailure =

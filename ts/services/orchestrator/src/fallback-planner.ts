@@ -23,7 +23,10 @@ export class FallbackPlanner implements Planner {
     return await this.#either((planner) => planner.ask(count, signal));
   }
 
-  async tell(outcome: Outcome, signal: AbortSignal): Promise<PlanState & { readonly searchNodeId?: string | undefined }> {
+  async tell(
+    outcome: Outcome,
+    signal: AbortSignal,
+  ): Promise<PlanState & { readonly searchNodeId?: string | undefined }> {
     return await this.#either((planner) => planner.tell(outcome, signal));
   }
 

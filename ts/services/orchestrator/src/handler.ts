@@ -1,5 +1,5 @@
 import { Detail, type OrchestratorServiceImplementation } from "@uait/gen/uait/orchestrator/v1/orchestrator.js";
-import { type Idempotency, type KitContext, type ServerCallContext, type WorkContext } from "@uait/kit";
+import type { Idempotency, KitContext, ServerCallContext, WorkContext } from "@uait/kit";
 import { pageTokenOf, positionIn } from "./page-token.js";
 import { jobOf, requireWellFormed } from "./request.js";
 import { positionOf } from "./run-store.js";
@@ -26,7 +26,11 @@ export function createHandler(options: HandlerOptions): OrchestratorServiceImple
       const runId = Runs.idOf(context.identity.tenant, requestId);
       const job = jobOf(request, runId, context.deadlineMs, now());
       await requireWellFormed(job, confinement, context.signal);
-      for await (const { sequence, timeMs, event } of runs.run(job, { detached, resumeAfter, requestId }, workOf(context))) {
+      for await (const { sequence, timeMs, event } of runs.run(
+        job,
+        { detached, resumeAfter, requestId },
+        workOf(context),
+      )) {
         if (isWanted(event, detail)) yield { sequence, time: new Date(timeMs), runId, event };
       }
     },

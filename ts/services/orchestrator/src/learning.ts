@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import type { Logger, WorkContext } from "@uait/kit";
 import type { Action } from "./action.js";
 import type { Neighbours } from "./neighbours/ports.js";
@@ -29,7 +30,10 @@ const CANCELLED = 1;
 /** Tells the neighbours how a run went, after its answer: none of it holds the answer up, and none of it fails the run. */
 export async function learn(lesson: Lesson): Promise<void> {
   const { from, now, timeoutMs, log, job } = lesson;
-  const work: WorkContext = { ...from, signal: new AbortController().signal, deadlineMs: now() + timeoutMs };
+  const { signal } = new AbortController();
+  // As many calls listen to it as there were attempts.
+  setMaxListeners(0, signal);
+  const work: WorkContext = { ...from, signal, deadlineMs: now() + timeoutMs };
   const told = await Promise.allSettled([...outcomes(lesson, work), ...notes(lesson, work)]);
   const lost = told.filter(({ status }) => status === "rejected");
   if (lost.length > 0) log.warn("what a run taught was not heard by all", { run: job.runId, lost: lost.length });
@@ -61,7 +65,9 @@ function notes({ job, taskType, answer, neighbours }: Lesson, work: WorkContext)
   if (job.forgotten || answer.score < WORTH_REMEMBERING || answer.text === "") return [];
   const text = `Task: ${job.task}\nAnswer: ${answer.text}`;
   const { runId } = job;
-  return [neighbours.knowledge.store({ kind: "answer", requestId: runId, runId, text, taskType, score: answer.score }, work)];
+  return [
+    neighbours.knowledge.store({ kind: "answer", requestId: runId, runId, text, taskType, score: answer.score }, work),
+  ];
 }
 
 /** An id of the form that requests have, from any text. */

@@ -96,11 +96,18 @@ export class ModelMaker implements Maker {
   ): Promise<void> {
     const from = { ...this.#options.from, signal };
     const sampling = samplingOf(action, deriveSeed(this.#options.seed, { attempt: attempt.ordinal }), control);
-    if (action.method.kind === "program") await this.#predict(action, action.method.program, attempt, sampling, from, progress);
-    else await this.#generate(this.#modelCall(action, action.method.prompt, attempt, sampling), from, control, progress);
+    if (action.method.kind === "program")
+      await this.#predict(action, action.method.program, attempt, sampling, from, progress);
+    else
+      await this.#generate(this.#modelCall(action, action.method.prompt, attempt, sampling), from, control, progress);
   }
 
-  #modelCall(action: Action, prompt: Parameters<typeof messagesOf>[0], attempt: Attempt, sampling: Sampling): ModelCall {
+  #modelCall(
+    action: Action,
+    prompt: Parameters<typeof messagesOf>[0],
+    attempt: Attempt,
+    sampling: Sampling,
+  ): ModelCall {
     const { constraint, refinement, maxCostMicroUsd, runId, taskType } = this.#options;
     const briefing = this.#briefing(action);
     return {
@@ -169,7 +176,11 @@ export class ModelMaker implements Maker {
 
 const NO_SAMPLING: Sampling = { stop: [] };
 
-function samplingOf({ sampling = NO_SAMPLING }: Action, derived: bigint, { maxOutputTokens }: AttemptControl): Sampling {
+function samplingOf(
+  { sampling = NO_SAMPLING }: Action,
+  derived: bigint,
+  { maxOutputTokens }: AttemptControl,
+): Sampling {
   const longest = Math.min(maxOutputTokens, sampling.maxOutputTokens ?? LONGEST_OUTPUT);
   // A seed that the caller gave is the seed of every attempt: it asked for that.
   return { ...sampling, seed: sampling.seed ?? derived, maxOutputTokens: longest };

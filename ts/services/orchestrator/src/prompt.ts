@@ -56,7 +56,10 @@ export function answerIn(prompt: ModelPrompt, text: string): string {
 export function describeVerdicts(verdicts: readonly Verdict[]): string {
   return verdicts
     .filter(({ failure }) => failure === undefined)
-    .map(({ verifier, score, explanation }) => `- ${verifier}: ${shown(score)}${explanation === "" ? "" : `, ${explanation}`}`)
+    .map(
+      ({ verifier, score, explanation }) =>
+        `- ${verifier}: ${shown(score)}${explanation === "" ? "" : `, ${explanation}`}`,
+    )
     .join("\n");
 }
 

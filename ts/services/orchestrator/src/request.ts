@@ -1,6 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { RunRequest } from "@uait/gen/uait/orchestrator/v1/orchestrator.js";
-import { type Verifier as MeshVerifier, Verifier_Language as Language } from "@uait/gen/uait/orchestrator/v1/verifier.js";
+import {
+  Verifier_Language as Language,
+  type Verifier as MeshVerifier,
+} from "@uait/gen/uait/orchestrator/v1/verifier.js";
 import { durationToMillis, fingerprintOf } from "@uait/kit";
 import { limitsOf } from "./budget.js";
 import { OrchestratorError } from "./error.js";
@@ -87,7 +90,11 @@ function checkOf(kind: MeshVerifier["kind"]): Check {
     case "judge":
       return { kind: "judge", ...kind.value };
     case "agreement":
-      return { kind: "agreement", pattern: kind.value.pattern, minAttempts: kind.value.minAttempts || DEFAULT_MIN_ATTEMPTS };
+      return {
+        kind: "agreement",
+        pattern: kind.value.pattern,
+        minAttempts: kind.value.minAttempts || DEFAULT_MIN_ATTEMPTS,
+      };
     case undefined:
       throw new RangeError("a verifier without a kind passed validation");
   }

@@ -5,7 +5,15 @@ import type { Journal } from "./journal.js";
 import type { RunJob } from "./run-job.js";
 import type { Fact, RunStore } from "./run-store.js";
 import type { FailedNode, ScoredNode } from "./search.js";
-import { type Answer, type Arm, BudgetLimit, type Degradation, Ending, type Failure, type Usage } from "./vocabulary.js";
+import {
+  type Answer,
+  type Arm,
+  BudgetLimit,
+  type Degradation,
+  Ending,
+  type Failure,
+  type Usage,
+} from "./vocabulary.js";
 
 export interface RunFactsOptions {
   readonly job: RunJob;

@@ -1,3 +1,4 @@
+import { addUsage, NO_USAGE } from "./usage.js";
 import {
   type Arm,
   Ending,
@@ -8,7 +9,6 @@ import {
   type RunStarted,
   RunState,
 } from "./vocabulary.js";
-import { addUsage, NO_USAGE } from "./usage.js";
 
 /** What the journal says of a run. */
 export type Fact =
@@ -88,13 +88,15 @@ export class RunStore {
     if (record === undefined) return;
     switch (fact.$case) {
       case "runNodeAdded":
-        return addNode(record, fact.value);
+        addNode(record, fact.value);
+        break;
       case "runEnded":
         if (record.run.state === RunState.RUN_STATE_RUNNING) record.run = ended(record, fact.value, time);
-        return;
+        break;
       case "runFeedbackGiven":
         // Whatever attempt is meant, it says what the run was worth only if it is the answer's.
         if (fact.value.nodeId === record.run.answer?.nodeId) record.run = { ...record.run, reward: fact.value.reward };
+        break;
     }
   }
 

@@ -1,17 +1,15 @@
-import { randomUUID } from "node:crypto";
 import { type Logger, millisToDuration, Status, StatusError, type WorkContext } from "@uait/kit";
-import { type Action, actionsOf, BUILT_IN_AGENTS } from "./action.js";
+import type { Action } from "./action.js";
 import { BudgetMeter } from "./budget.js";
 import { OrchestratorError, toStatus } from "./error.js";
-import { Degradations, degradation, failureOf, isAway, isTransient } from "./failure.js";
-import { FallbackPlanner } from "./fallback-planner.js";
+import { Degradations, failureOf } from "./failure.js";
 import type { Journal } from "./journal.js";
 import { learn } from "./learning.js";
 import type { LiveWork } from "./live.js";
-import { LocalPlanner } from "./local-planner.js";
 import { ModelMaker } from "./maker.js";
 import { ModelTime } from "./model-time.js";
-import type { AgentChoice, Enrichment, Neighbours, Selection } from "./neighbours/ports.js";
+import type { Enrichment, Neighbours } from "./neighbours/ports.js";
+import { NO_ENRICHMENT, Preparation } from "./preparation.js";
 import { type EndFigures, RunFacts } from "./run-facts.js";
 import type { RunJob } from "./run-job.js";
 import type { RunStore } from "./run-store.js";
@@ -19,7 +17,6 @@ import type { Confinement } from "./sandbox/confinement.js";
 import { VerifierScorer } from "./scorer.js";
 import type { Planner, ScoredNode, SearchListener, SearchResult } from "./search.js";
 import { runSearch } from "./search-loop.js";
-import { deriveSeed } from "./seed.js";
 import type { Verifier } from "./verifiers/verifier.js";
 import {
   type AgentsChosen,
@@ -33,7 +30,6 @@ import {
   type NodeStarted,
   type NodeToken,
   type RunStartedEvent,
-  Strategy,
 } from "./vocabulary.js";
 
 /** What happens in a run. */
@@ -64,12 +60,8 @@ export interface RunnerOptions {
   readonly log: Logger;
 }
 
-/** Most ways to make attempts that a search chooses among. */
-const MAX_CHOICES = 8;
 /** Time for which an answer waits until the event log has it, ms. */
 const STORE_PATIENCE_MS = 2000;
-/** Beyond the run's own time, ms, after which the search gives an attempt up. */
-const ASK_MARGIN_MS = 60_000;
 
 /** Runs tasks. */
 export class Runner {
@@ -99,6 +91,7 @@ class OneRun {
   readonly #meter: BudgetMeter;
   readonly #modelTime: ModelTime;
   readonly #degradations: Degradations;
+  readonly #preparation: Preparation;
   readonly #beganMs: number;
   readonly #timeUp = new AbortController();
   #started = false;
@@ -116,7 +109,9 @@ class OneRun {
       // Before the run's first event nothing else may come: it is told right after it.
       if (this.#started) live.stream.append({ $case: "degraded", value });
     });
-    const { journal, store, owner, now, log } = options;
+    const { journal, store, owner, now, log, neighbours, neighbourTimeoutMs } = options;
+    const degradations = this.#degradations;
+    this.#preparation = new Preparation({ job, neighbours, neighbourTimeoutMs, from, degradations, now });
     const onLost = (error: unknown) =>
       log.error("a fact of a run could not be stored", { run: job.runId, error: String(error) });
     this.#facts = new RunFacts({ job, journal, store, from, owner, now, onLost });
@@ -138,10 +133,9 @@ class OneRun {
     const enriching = this.#enrich();
     // Whatever becomes of it is heard below; until then it must not count as unheard.
     enriching.catch(() => undefined);
-    const selection = await this.#select();
-    const actions = new Map(actionsOf(selection.choices, this.#job.sampling).map((action) => [action.name, action]));
-    if (actions.size === 0) throw new OrchestratorError({ kind: "no_candidate", requirement: this.#requirement() });
-    const { planner, searchId } = await this.#plan(selection.taskType, [...actions.values()]);
+    const selection = await this.#preparation.select();
+    const actions = new Map(this.#preparation.actions(selection).map((action) => [action.name, action]));
+    const { planner, searchId } = await this.#preparation.plan(selection.taskType, [...actions.values()]);
     this.#start(selection.taskType, searchId);
     this.#live.stream.append({ $case: "agents", value: { choices: [...actions.values()].map(choiceOf) } });
     const enrichment = await enriching;
@@ -167,79 +161,14 @@ class OneRun {
   }
 
   async #enrich(): Promise<Enrichment> {
-    const { context, task } = this.#job;
-    if (context === undefined) return NO_ENRICHMENT;
+    if (this.#job.context === undefined) return NO_ENRICHMENT;
     const began = this.#options.elapsed();
-    const enrichment = await this.#optional("context", "no context was gathered", NO_ENRICHMENT, (from) =>
-      this.#options.neighbours.knowledge.enrich({ task, ...context }, from),
-    );
-    for (const each of enrichment.degradations) this.#degradations.add(each);
+    const enrichment = await this.#preparation.enrich(this.#job.context);
     await this.#whenStarted;
     const { citations, tokens } = enrichment;
     const elapsed = millisToDuration(this.#options.elapsed() - began);
     this.#live.stream.append({ $case: "context", value: { citations, tokens, elapsed } });
     return enrichment;
-  }
-
-  async #select(): Promise<Selection> {
-    const { runId, task, taskType, agents, models, seed, strategy } = this.#job;
-    const count = strategy === Strategy.STRATEGY_SINGLE ? 1 : MAX_CHOICES;
-    const wish = { requestId: runId, task, taskType, agents, models, count, seed: deriveSeed(seed, "agents") };
-    const effect = "the agent is not chosen by what was learned";
-    const selection = await this.#optional("agent-selector", effect, this.#unselected(), (from) =>
-      this.#options.neighbours.agents.select(wish, from),
-    );
-    for (const each of selection.degradations) this.#degradations.add(each);
-    return selection.choices.length > 0 ? selection : { ...selection, choices: this.#unselected().choices };
-  }
-
-  /** What is chosen where nobody chooses: the agents and models that were asked for, or `direct` by the router's default. */
-  #unselected(): Selection {
-    const { agents, models, taskType } = this.#job;
-    const known = agents.filter((agent) => BUILT_IN_AGENTS.some((name) => name === agent));
-    const chosen = known.length > 0 ? known : agents.length > 0 ? [] : ["direct"];
-    const choices = chosen.flatMap((agent) => (models.length > 0 ? models : [""]).map((model) => choice(agent, model)));
-    return { selectionId: "", taskType: taskType || "general", choices: choices.slice(0, MAX_CHOICES), degradations: [] };
-  }
-
-  #requirement(): string {
-    const { agents } = this.#job;
-    return agents.length > 0 ? `agent ${agents.join(" or ")}` : "an agent that runs here";
-  }
-
-  async #plan(taskType: string, actions: readonly Action[]): Promise<{ readonly planner: Planner; readonly searchId: string }> {
-    const { runId, limits, strategy, targetScore, maxDepth, seed } = this.#job;
-    const { maxNodes, maxWallTimeMs } = limits;
-    const names = actions.map(({ name }) => name);
-    const local = new LocalPlanner({ actions: names, maxNodes, newId: randomUUID });
-    if (strategy !== Strategy.STRATEGY_AB_MCTS) return { planner: local, searchId: "" };
-    const wish = {
-      requestId: runId,
-      runId,
-      taskType,
-      actions: actions.map(({ name, choice: { expectedScore, observations } }) => ({
-        name,
-        expectedScore: observations > 0 ? expectedScore : undefined,
-      })),
-      seed: deriveSeed(seed, "search"),
-      maxNodes,
-      targetScore,
-      maxDepth,
-      askTtlMs: maxWallTimeMs + ASK_MARGIN_MS,
-    };
-    const effect = "attempts are fresh ones only: none refines another";
-    const none = { planner: local, searchId: "" };
-    const created = await this.#optional("ab-mcts", effect, none, (from) =>
-      this.#options.neighbours.searches.create(wish, from),
-    );
-    if (created === none) return none;
-    const planner = new FallbackPlanner({
-      first: created.planner,
-      second: local,
-      isAway,
-      onFallback: (error) => this.#degradations.add(degradation("ab-mcts", effect, error)),
-    });
-    return { planner, searchId: created.searchId };
   }
 
   #start(taskType: string, searchId: string): void {
@@ -268,6 +197,8 @@ class OneRun {
     const { neighbours, confinement, elapsed, now } = this.#options;
     const { models, programs } = neighbours;
     const shared = { programs, from: this.#from, modelTime: this.#modelTime, degradations: this.#degradations };
+    const scorer = new VerifierScorer({ ...shared, ...verifiersOf(this.#job), task, confinement, now });
+    this.#scorer = scorer;
     return await runSearch({
       planner,
       maker: new ModelMaker({
@@ -281,13 +212,7 @@ class OneRun {
         runId,
         taskType,
       }),
-      scorer: this.#scorer = new VerifierScorer({
-        ...shared,
-        ...verifiersOf(this.#job),
-        task,
-        confinement,
-        now,
-      }),
+      scorer,
       meter: this.#meter,
       listener: this.#listener(actions),
       actions: [...actions.keys()],
@@ -396,7 +321,12 @@ class OneRun {
       this.#degradations.add({
         dependency: "nats",
         effect: "the run may not be found after a restart",
-        failure: { code: 14, reason: "DEPENDENCY_UNAVAILABLE", message: "the event log has not stored it yet", fieldViolations: [] },
+        failure: {
+          code: 14,
+          reason: "DEPENDENCY_UNAVAILABLE",
+          message: "the event log has not stored it yet",
+          fieldViolations: [],
+        },
       });
     }
     const degradations = this.#degradations.all;
@@ -434,38 +364,6 @@ class OneRun {
       clearTimeout(timer);
     }
   }
-
-  /** Asks an optional neighbour, again where a restart may be what ails it, and goes on without it when it is away. */
-  async #optional<Result>(
-    dependency: string,
-    effect: string,
-    without: Result,
-    ask: (from: WorkContext) => Promise<Result>,
-  ): Promise<Result> {
-    const { neighbourTimeoutMs, now } = this.#options;
-    const deadlineMs = Math.min(this.#from.deadlineMs ?? Number.POSITIVE_INFINITY, now() + neighbourTimeoutMs);
-    try {
-      return await ask({ ...this.#from, deadlineMs });
-    } catch (error) {
-      if (this.#live.signal.aborted || !(isAway(error) || isTransient(error))) throw error;
-      this.#degradations.add(degradation(dependency, effect, error));
-      return without;
-    }
-  }
-}
-
-const NO_ENRICHMENT: Enrichment = { text: "", citations: [], tokens: 0, degradations: [] };
-
-function choice(agent: string, model: string): AgentChoice {
-  return {
-    agent,
-    // Not an arm that anything was learned of: its id only tells it from the others.
-    arm: { armId: model === "" ? "default" : model, parameters: { model, prompt: agent, sampling: undefined, extra: {} } },
-    expectedScore: 0,
-    propensity: 0,
-    observations: 0,
-    why: "the agent selector is away",
-  };
 }
 
 function choiceOf({ name, choice: { agent, expectedScore, why }, model }: Action) {

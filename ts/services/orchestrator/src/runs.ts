@@ -181,7 +181,12 @@ export class Runs {
         return;
       }
       case RunState.RUN_STATE_CANCELLED:
-        throw new OrchestratorError({ kind: "run_failed", code: 1, reason: "CANCELLED", message: "the run was cancelled" });
+        throw new OrchestratorError({
+          kind: "run_failed",
+          code: 1,
+          reason: "CANCELLED",
+          message: "the run was cancelled",
+        });
       case RunState.RUN_STATE_RUNNING:
         throw new OrchestratorError({ kind: "run_elsewhere", runId });
       default: {
@@ -235,7 +240,10 @@ export class Runs {
     const { reward, comment, runId } = feedback;
     const { searchId, taskType } = record.run;
     const node = record.nodes.get(nodeId);
-    const work = { ...from, deadlineMs: Math.min(from.deadlineMs ?? Number.POSITIVE_INFINITY, now() + neighbourTimeoutMs) };
+    const work = {
+      ...from,
+      deadlineMs: Math.min(from.deadlineMs ?? Number.POSITIVE_INFINITY, now() + neighbourTimeoutMs),
+    };
     const requestId = shortId(`${runId}/feedback/${feedback.requestId}`);
     const told: Promise<void>[] = [];
     if (node?.arm !== undefined) {

@@ -102,15 +102,27 @@ export class VerifierScorer implements Scorer {
       case "regex":
       case "json_schema":
       case "program":
-        return { verdict: verdictOf(verifier, await this.#options.confinement.check(check, text, signal)), usage: NO_USAGE };
+        return {
+          verdict: verdictOf(verifier, await this.#options.confinement.check(check, text, signal)),
+          usage: NO_USAGE,
+        };
       case "agreement":
-        return { verdict: verdictOf(verifier, await this.#agreement(check, nodeId, text, others, signal)), usage: NO_USAGE };
+        return {
+          verdict: verdictOf(verifier, await this.#agreement(check, nodeId, text, others, signal)),
+          usage: NO_USAGE,
+        };
       case "judge":
         return await this.#askJudge(verifier, check, nodeId, text, signal);
     }
   }
 
-  async #askJudge(verifier: Verifier, check: Judge, nodeId: string, text: string, signal: AbortSignal): Promise<Judged> {
+  async #askJudge(
+    verifier: Verifier,
+    check: Judge,
+    nodeId: string,
+    text: string,
+    signal: AbortSignal,
+  ): Promise<Judged> {
     const { programs, task, from, modelTime, degradations, now } = this.#options;
     const inputs = { task, criteria: check.criteria || DEFAULT_CRITERIA, reference: check.reference, answer: text };
     // One judgement of one attempt by one verifier: a repeat is the same question.

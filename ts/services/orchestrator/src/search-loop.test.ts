@@ -21,7 +21,11 @@ const FAILURE = { code: 14, reason: "MODEL_UNAVAILABLE", message: "no model", fi
 
 /** Attempts whose end the test decides. */
 class Makers {
-  readonly begun: { readonly attempt: Attempt; readonly control: AttemptControl; readonly end: (made: Made) => void }[] = [];
+  readonly begun: {
+    readonly attempt: Attempt;
+    readonly control: AttemptControl;
+    readonly end: (made: Made) => void;
+  }[] = [];
   most = 0;
   #underWay = 0;
 
@@ -96,8 +100,14 @@ describe("search loop", () => {
     expect(result.best?.nodeId).toBe("n2");
     expect(result.endedBy).toBe(BudgetLimit.BUDGET_LIMIT_NODES);
     expect(events).toEqual([
-      "node n1", "score n1 0.25 true 1", "node n2", "score n2 0.75 true 2",
-      "node n3", "score n3 0.5 false 3", "node n4", "score n4 0.75 false 4",
+      "node n1",
+      "score n1 0.25 true 1",
+      "node n2",
+      "score n2 0.75 true 2",
+      "node n3",
+      "score n3 0.5 false 3",
+      "node n4",
+      "score n4 0.75 false 4",
     ]);
   });
 
@@ -207,7 +217,8 @@ describe("search loop", () => {
   test("failures_are_told_and_the_search_goes_on", async () => {
     const told: Outcome[] = [];
     const make = async ({ ordinal }: Attempt) => {
-      if (ordinal % 2 === 1) throw new AttemptFailure({ failure: FAILURE, usage: NO_USAGE, permanent: false, cause: "c" });
+      if (ordinal % 2 === 1)
+        throw new AttemptFailure({ failure: FAILURE, usage: NO_USAGE, permanent: false, cause: "c" });
       return made("0.5");
     };
     const { options } = scene({ limits: { maxNodes: 4 }, make });
@@ -221,7 +232,12 @@ describe("search loop", () => {
     };
     const result = await runSearch({ ...options, planner: telling });
     expect([result.nodes.length, result.failures.length]).toEqual([2, 2]);
-    expect(told.filter((outcome) => "failure" in outcome).map(({ nodeId }) => nodeId).sort()).toEqual(["n1", "n3"]);
+    expect(
+      told
+        .filter((outcome) => "failure" in outcome)
+        .map(({ nodeId }) => nodeId)
+        .sort(),
+    ).toEqual(["n1", "n3"]);
   });
 
   test("search_in_which_all_fail_has_the_cause_and_no_best", async () => {

@@ -101,7 +101,10 @@ export class MeshPlanner implements Planner {
     return { asks, ...stateOf(answer) };
   }
 
-  async tell(outcome: Outcome, signal: AbortSignal): Promise<PlanState & { readonly searchNodeId?: string | undefined }> {
+  async tell(
+    outcome: Outcome,
+    signal: AbortSignal,
+  ): Promise<PlanState & { readonly searchNodeId?: string | undefined }> {
     const request = { searchId: this.#searchId, outcomes: [meshOutcome(outcome)] };
     const answer = await retrying(signal, () => this.#client.tell(request, this.#options(signal)));
     const result = answer.told[0]?.result;

@@ -1,14 +1,6 @@
 import type { WorkContext } from "@uait/kit";
 import type { Planner } from "../search.js";
-import type {
-  Arm,
-  ChatMessage,
-  Citation,
-  Degradation,
-  OutputConstraint,
-  Sampling,
-  Usage,
-} from "../vocabulary.js";
+import type { Arm, ChatMessage, Citation, Degradation, OutputConstraint, Sampling, Usage } from "../vocabulary.js";
 
 /** What the orchestrator wants of its neighbours: each an interface of its own, so that a search can be run without a mesh. */
 export interface Neighbours {

@@ -23,7 +23,8 @@ describe("python", () => {
   });
 
   test("standard_library_is_there", async () => {
-    const source = "import re, math, statistics, datetime, collections, decimal, fractions, itertools\nprint(statistics.mean([0, 1]))";
+    const source =
+      "import re, math, statistics, datetime, collections, decimal, fractions, itertools\nprint(statistics.mean([0, 1]))";
     expect((await run(program("python", source))).score).toBe(0.5);
   });
 
@@ -141,7 +142,9 @@ describe("javascript", () => {
 
   test("nothing_of_one_program_is_seen_by_the_next", async () => {
     await run(program("javascript", "globalThis.left = 1; Array.prototype.left = 1; print(1)"));
-    expect((await run(program("javascript", "print(typeof left === 'undefined' && [].left === undefined ? 1 : 0)"))).score).toBe(1);
+    expect(
+      (await run(program("javascript", "print(typeof left === 'undefined' && [].left === undefined ? 1 : 0)"))).score,
+    ).toBe(1);
   });
 
   test("program_that_does_not_compile_is_refused", async () => {

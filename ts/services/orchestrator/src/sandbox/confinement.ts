@@ -38,7 +38,8 @@ export class Confinement {
   /** Makes sure that an expression is well-formed. @throws ExpressionError */
   async prepare(check: ConfinedCheck, signal: AbortSignal): Promise<void> {
     const done = await this.#run({ kind: "prepare", check }, EXPRESSION_LIMIT_MS, signal);
-    if (done === "timeout") throw new ExpressionError(check.kind, `reading it takes more than ${EXPRESSION_LIMIT_MS} ms`);
+    if (done === "timeout")
+      throw new ExpressionError(check.kind, `reading it takes more than ${EXPRESSION_LIMIT_MS} ms`);
   }
 
   /** Checks a text. @throws ExpressionError */
@@ -51,7 +52,11 @@ export class Confinement {
   }
 
   /** The answer in each text, by an RE2 expression. @throws ExpressionError */
-  async extract(pattern: string, texts: readonly string[], signal: AbortSignal): Promise<readonly (string | undefined)[]> {
+  async extract(
+    pattern: string,
+    texts: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly (string | undefined)[]> {
     const done = await this.#run({ kind: "extract", pattern, texts }, EXPRESSION_LIMIT_MS, signal);
     if (done === "timeout") return texts.map(() => undefined);
     if (done.kind !== "extracted") throw new Error(`an extraction was answered by ${done.kind}`);

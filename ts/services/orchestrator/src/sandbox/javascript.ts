@@ -67,10 +67,7 @@ export function checkJavaScript(run: JavaScriptRun): { readonly message: string;
   });
 }
 
-function inContext<Result>(
-  { quickjs, memoryBytes }: JavaScriptRun,
-  work: (context: QuickJSContext) => Result,
-): Result {
+function inContext<Result>({ quickjs, memoryBytes }: JavaScriptRun, work: (context: QuickJSContext) => Result): Result {
   const runtime = quickjs.newRuntime();
   runtime.setMemoryLimit(memoryBytes);
   runtime.setMaxStackSize(STACK_BYTES);

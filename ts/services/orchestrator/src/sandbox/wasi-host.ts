@@ -173,7 +173,11 @@ function wasiFunctions(memory: WasmMemory, streams: WasiStreams): Record<string,
   };
 }
 
-function* ioVectors(view: DataView, at: number, count: number): Generator<{ readonly at: number; readonly length: number }> {
+function* ioVectors(
+  view: DataView,
+  at: number,
+  count: number,
+): Generator<{ readonly at: number; readonly length: number }> {
   for (let index = 0; index < count; index++) {
     yield { at: view.getUint32(at + 8 * index, true), length: view.getUint32(at + 8 * index + 4, true) };
   }

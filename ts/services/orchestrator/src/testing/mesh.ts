@@ -22,7 +22,11 @@ import {
   type ContextStorageServiceImplementation,
   type StoreContextRequest,
 } from "@uait/gen/uait/context/v1/context_storage.js";
-import { DspyServiceDefinition, type DspyServiceImplementation, type PredictRequest } from "@uait/gen/uait/dspy/v1/dspy.js";
+import {
+  DspyServiceDefinition,
+  type DspyServiceImplementation,
+  type PredictRequest,
+} from "@uait/gen/uait/dspy/v1/dspy.js";
 import {
   ParameterServiceDefinition,
   type ParameterServiceImplementation,
@@ -39,11 +43,11 @@ import {
   openEvents,
   type RunningServer,
   type ServerCallContext,
+  Status,
+  StatusError,
   serve,
   service,
   startTelemetry,
-  Status,
-  StatusError,
 } from "@uait/kit";
 import { testConfig } from "@uait/kit/testing";
 import { TreeStub } from "./tree.js";
@@ -73,12 +77,27 @@ export class MeshStub {
 
   static async start(): Promise<MeshStub> {
     const stub = new MeshStub();
+    await stub.#serve();
+    return stub;
+  }
+
+  async #serve(): Promise<void> {
     const config = testConfig();
     const telemetry = await startTelemetry(config, () => undefined);
     const mesh = dial({ config, telemetry });
     const events = openEvents({ config, telemetry });
-    stub.#server = await serve({ config, telemetry, mesh, events, services: stub.#services() });
-    return stub;
+    this.#server = await serve({ config, telemetry, mesh, events, services: this.#services() });
+  }
+
+  /** As it was in the beginning, with nothing heard. */
+  reset(): void {
+    this.away.clear();
+    this.say = () => "42";
+    this.judge = () => 1;
+    this.agents = ["direct", "reasoner"];
+    this.cut = 0;
+    const { generated, selected, outcomes, enriched, stored, predicted, rewards } = this;
+    for (const heard of [generated, selected, outcomes, enriched, stored, predicted, rewards]) heard.length = 0;
   }
 
   get address(): string {
@@ -97,10 +116,22 @@ export class MeshStub {
         descriptor: AgentSelectorService,
         implementation: this.#selector(),
       }),
-      service({ definition: ContextInjectionServiceDefinition, descriptor: ContextInjectionService, implementation: this.#injection() }),
-      service({ definition: ContextStorageServiceDefinition, descriptor: ContextStorageService, implementation: this.#storage() }),
+      service({
+        definition: ContextInjectionServiceDefinition,
+        descriptor: ContextInjectionService,
+        implementation: this.#injection(),
+      }),
+      service({
+        definition: ContextStorageServiceDefinition,
+        descriptor: ContextStorageService,
+        implementation: this.#storage(),
+      }),
       service({ definition: DspyServiceDefinition, descriptor: DspyService, implementation: this.#dspy() }),
-      service({ definition: ParameterServiceDefinition, descriptor: ParameterService, implementation: this.#parameter() }),
+      service({
+        definition: ParameterServiceDefinition,
+        descriptor: ParameterService,
+        implementation: this.#parameter(),
+      }),
       service({ definition: AbMctsServiceDefinition, descriptor: AbMctsService, implementation: this.#abMcts() }),
     ];
   }
@@ -120,14 +151,23 @@ export class MeshStub {
         let ended = false;
         try {
           const model = request.route?.target?.$case === "model" ? request.route.target.value : "default-model";
-          yield { event: { $case: "routed", value: { model, upstream: "stub", attempt: 1, why: "", degradation: undefined } } };
+          yield {
+            event: { $case: "routed", value: { model, upstream: "stub", attempt: 1, why: "", degradation: undefined } },
+          };
           const said = await stub.say(request, context);
           let tokens = 0;
           for await (const text of typeof said === "string" ? pieces(said) : said) {
             tokens++;
             yield { event: { $case: "delta", value: { text, tokens: 1, logprobs: [] } } };
           }
-          const usage = { inputTokens: 5n, cachedInputTokens: 0n, outputTokens: BigInt(tokens), reasoningTokens: 0n, calls: 1, costMicroUsd: 3n };
+          const usage = {
+            inputTokens: 5n,
+            cachedInputTokens: 0n,
+            outputTokens: BigInt(tokens),
+            reasoningTokens: 0n,
+            calls: 1,
+            costMicroUsd: 3n,
+          };
           yield { event: { $case: "end", value: { finishReason: 1, stop: "", usage } } };
           ended = true;
         } finally {
@@ -151,7 +191,10 @@ export class MeshStub {
         const agents = this.agents.filter((agent) => wanted.length === 0 || wanted.includes(agent));
         const choices = agents.slice(0, request.count || 1).map((agent) => ({
           agent,
-          arm: { armId: `arm-${agent}`, parameters: { model: models[0] ?? "", prompt: agent, sampling: undefined, extra: {} } },
+          arm: {
+            armId: `arm-${agent}`,
+            parameters: { model: models[0] ?? "", prompt: agent, sampling: undefined, extra: {} },
+          },
           expectedScore: 0.5,
           propensity: 0.5,
           observations: 3,
@@ -173,8 +216,19 @@ export class MeshStub {
       enrich: async (request) => {
         this.#require("context");
         this.enriched.push(request);
-        const citation = { source: { $case: "memoryId", value: "m1" } as const, title: "a memory", quote: "Known.", score: 0.5 };
-        return { text: "[1] Known.", passages: [{ text: "Known.", citation, tokens: 2, suspicious: false }], tokens: 4, omitted: 0, degradations: [] };
+        const citation = {
+          source: { $case: "memoryId", value: "m1" } as const,
+          title: "a memory",
+          quote: "Known.",
+          score: 0.5,
+        };
+        return {
+          text: "[1] Known.",
+          passages: [{ text: "Known.", citation, tokens: 2, suspicious: false }],
+          tokens: 4,
+          omitted: 0,
+          degradations: [],
+        };
       },
     };
   }
@@ -199,8 +253,16 @@ export class MeshStub {
       predict: async (request) => {
         this.#require("dspy");
         this.predicted.push(request);
-        const usage = { inputTokens: 2n, cachedInputTokens: 0n, outputTokens: 1n, reasoningTokens: 0n, calls: 1, costMicroUsd: 1n };
-        const outputs = request.program === "judge" ? { score: this.judge(request), explanation: "judged" } : { answer: "42" };
+        const usage = {
+          inputTokens: 2n,
+          cachedInputTokens: 0n,
+          outputTokens: 1n,
+          reasoningTokens: 0n,
+          calls: 1,
+          costMicroUsd: 1n,
+        };
+        const outputs =
+          request.program === "judge" ? { score: this.judge(request), explanation: "judged" } : { answer: "42" };
         return { outputs, reasoning: "", version: 1, model: "dspy-model", usage };
       },
       // biome-ignore lint/correctness/useYield: it is never called
@@ -227,10 +289,12 @@ export class MeshStub {
 
   #abMcts(): AbMctsServiceImplementation<ServerCallContext> {
     const { tree } = this;
-    const guarded = <Request, Response>(work: (request: Request) => Response) => async (request: Request) => {
-      this.#require("ab-mcts");
-      return work(request);
-    };
+    const guarded =
+      <Request, Response>(work: (request: Request) => Response) =>
+      async (request: Request) => {
+        this.#require("ab-mcts");
+        return work(request);
+      };
     return {
       createSearch: guarded(({ spec }) => ({ search: tree.create(spec) })),
       ask: guarded(({ count }) => tree.ask(count || 1)),

@@ -25,7 +25,10 @@ export interface ServiceUnderTest {
   stop(): Promise<void>;
 }
 
-export async function startService(mesh: MeshStub, env: Readonly<Record<string, string>> = {}): Promise<ServiceUnderTest> {
+export async function startService(
+  mesh: MeshStub,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ServiceUnderTest> {
   const config = loadConfig({
     UAIT_PORT: "0",
     UAIT_HTTP_PORT: "0",
@@ -70,7 +73,9 @@ export function task(more: DeepPartial<RunRequest> = {}): DeepPartial<RunRequest
   };
 }
 
-export const numeric = (expected: number): DeepPartial<Verifier> => ({ kind: { $case: "numeric", value: { expected } } });
+export const numeric = (expected: number): DeepPartial<Verifier> => ({
+  kind: { $case: "numeric", value: { expected } },
+});
 
 /** All events of a run. */
 export async function collect(stream: AsyncIterable<RunResponse>): Promise<RunResponse[]> {

@@ -75,7 +75,17 @@ export class TreeStub {
       const { score, state, usage } = outcome.value;
       const { parent, action } = ask;
       const order = this.nodes.length + 1;
-      const node = { ...ROOT, nodeId: `node-${order}`, parentId: parent.nodeId, action, depth: parent.depth + 1, score, state, usage, order };
+      const node = {
+        ...ROOT,
+        nodeId: `node-${order}`,
+        parentId: parent.nodeId,
+        action,
+        depth: parent.depth + 1,
+        score,
+        state,
+        usage,
+        order,
+      };
       this.nodes.push(node);
       return { askId, result: { $case: "node" as const, value: node }, repeatedTell: false };
     });
@@ -83,7 +93,10 @@ export class TreeStub {
   }
 
   get #best(): Node | undefined {
-    return this.nodes.reduce<Node | undefined>((best, node) => (best === undefined || node.score > best.score ? node : best), undefined);
+    return this.nodes.reduce<Node | undefined>(
+      (best, node) => (best === undefined || node.score > best.score ? node : best),
+      undefined,
+    );
   }
 
   #state() {

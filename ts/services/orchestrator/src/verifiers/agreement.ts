@@ -23,5 +23,8 @@ export function checkAgreement(
   if (attempts < check.minAttempts) return opinion(0, `${attempts} of ${check.minAttempts} attempts exist`);
   if (others.length === 0) return opinion(0, "there is no other attempt to agree with");
   const same = others.filter((other) => other === answer).length;
-  return opinion(same / others.length, `${same} of ${others.length} others answer ${JSON.stringify(clip(answer, 200))}`);
+  return opinion(
+    same / others.length,
+    `${same} of ${others.length} others answer ${JSON.stringify(clip(answer, 200))}`,
+  );
 }

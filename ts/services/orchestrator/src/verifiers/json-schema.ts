@@ -68,7 +68,9 @@ export function checkJsonSchema(check: JsonSchema, text: string): Opinion {
 
 function fulfilledShare(required: readonly string[], value: unknown, errors: readonly ErrorObject[]): number {
   if (required.length === 0 || typeof value !== "object" || value === null || Array.isArray(value)) return 0;
-  const broken = new Set(errors.map(({ instancePath }) => instancePath.split("/")[1]).filter((name) => name !== undefined));
+  const broken = new Set(
+    errors.map(({ instancePath }) => instancePath.split("/")[1]).filter((name) => name !== undefined),
+  );
   const fulfilled = required.filter((name) => Object.hasOwn(value, name) && !broken.has(pointerToken(name)));
   return fulfilled.length / required.length;
 }

@@ -20,7 +20,13 @@ describe("exact", () => {
     ["", "  ", {}, 1],
     ["Paris", "Paris is it", {}, 0],
   ])("expected_%j_against_%j_with_%j_scores_%d", (expected, text, options, score) => {
-    const check = { kind: "exact", expected: ["other", expected], ignoreCase: false, keepSpace: false, ...options } as const;
+    const check = {
+      kind: "exact",
+      expected: ["other", expected],
+      ignoreCase: false,
+      keepSpace: false,
+      ...options,
+    } as const;
     expect(checkExact(check, text).score).toBe(score);
   });
 
@@ -56,9 +62,12 @@ describe("numeric", () => {
     [1000, 1, 0.01, "1010", 1],
     [-1000, 0, 0.01, "-1010", 1],
     [10, 0, 0, "ten", 0],
-  ])("expected_%d_within_%d_or_share_%d_against_%j_scores_%d", (expected, absoluteTolerance, relativeTolerance, text, score) => {
-    expect(checkNumeric({ kind: "numeric", expected, absoluteTolerance, relativeTolerance }, text).score).toBe(score);
-  });
+  ])(
+    "expected_%d_within_%d_or_share_%d_against_%j_scores_%d",
+    (expected, absoluteTolerance, relativeTolerance, text, score) => {
+      expect(checkNumeric({ kind: "numeric", expected, absoluteTolerance, relativeTolerance }, text).score).toBe(score);
+    },
+  );
 
   test("explanation_does_not_tell_what_is_expected", () => {
     const check = { kind: "numeric", expected: 42, absoluteTolerance: 0, relativeTolerance: 0 } as const;
