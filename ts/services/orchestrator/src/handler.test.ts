@@ -220,7 +220,7 @@ describe("scores", () => {
       ["right", 0],
       ["judge", 0.5],
     ]);
-    expect(scene.mesh.predicted[0]?.inputs).toMatchObject({ task: "What is 6 * 7?", answer: "41" });
+    expect(scene.mesh.predicted[0]?.inputs).toMatchObject({ task: "What is 6 * 7?", text: "41" });
     expect(answerOf(events).usage).toMatchObject({ calls: 2 });
   });
 

@@ -4,7 +4,7 @@ import type { Action } from "./action.js";
 import { type Degradations, failureOf, isPermanent, isTransient } from "./failure.js";
 import type { ModelTime } from "./model-time.js";
 import type { ModelCall, Models, Programs } from "./neighbours/ports.js";
-import { answerIn, type Briefing, describeVerdicts, messagesOf } from "./prompt.js";
+import { answerIn, type Briefing, messagesOf, promptOf } from "./prompt.js";
 import { type Attempt, type AttemptControl, AttemptFailure, type Made, type Maker } from "./search.js";
 import { deriveSeed } from "./seed.js";
 import { NO_USAGE } from "./usage.js";
@@ -157,12 +157,8 @@ export class ModelMaker implements Maker {
   ): Promise<void> {
     const { programs } = this.#options;
     const briefing = this.#briefing(action);
-    const inputs = {
-      task: briefing.instructions === "" ? briefing.task : `${briefing.instructions}\n\n${briefing.task}`,
-      context: briefing.context,
-      attempt: parent?.text ?? "",
-      verdicts: parent === undefined ? "" : describeVerdicts(parent.verdicts),
-    };
+    const task = promptOf(briefing, parent, this.#options.refinement);
+    const inputs = briefing.context === "" ? { task } : { task, context: briefing.context };
     const { outputs, model, usage } = await programs.predict(
       { requestId: nodeId, program, inputs, model: action.model, sampling },
       from,

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { WorkContext } from "@uait/kit";
+import { StatusError, type WorkContext } from "@uait/kit";
 import { type Action, actionsOf, BUILT_IN_AGENTS } from "./action.js";
 import { OrchestratorError } from "./error.js";
 import { type Degradations, degradation, isAway, isTransient } from "./failure.js";
@@ -54,7 +54,11 @@ export class Preparation {
     const wish = { requestId: runId, task, taskType, agents, models, count, seed: deriveSeed(seed, "agents") };
     const effect = "the agent is not chosen by what was learned";
     const selection = await this.#optional("agent-selector", effect, this.#unselected(), (from) =>
-      this.#options.neighbours.agents.select(wish, from),
+      this.#options.neighbours.agents.select(wish, from).catch((error: unknown) => {
+        // Whether such a model exists is the router's to say, whose words name it.
+        if (error instanceof StatusError && error.reason === "NO_CANDIDATE") return this.#unselected();
+        throw error;
+      }),
     );
     for (const each of selection.degradations) this.#options.degradations.add(each);
     return selection.choices.length > 0 ? selection : { ...selection, choices: this.#unselected().choices };

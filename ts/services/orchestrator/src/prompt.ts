@@ -43,6 +43,20 @@ export function messagesOf(
   return conversation;
 }
 
+/** The same as one text, for a program that takes no conversation. */
+export function promptOf(
+  { instructions, task }: Briefing,
+  parent: ScoredNode | undefined,
+  refinement = REFINEMENT,
+): string {
+  const parts = [instructions, task];
+  if (parent !== undefined) {
+    if (!refinement.includes("{attempt}")) parts.push(`An earlier answer was:\n${parent.text}`);
+    parts.push(fill(refinement, parent));
+  }
+  return parts.filter((part) => part !== "").join("\n\n");
+}
+
 /** The answer within what a model wrote: of a reasoner, what stands after the last "Answer:". */
 export function answerIn(prompt: ModelPrompt, text: string): string {
   if (prompt !== "reasoner") return text;

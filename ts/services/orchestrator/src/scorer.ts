@@ -27,7 +27,6 @@ export interface ScorerOptions {
 
 /** Program that judges. */
 const JUDGE_PROGRAM = "judge";
-const DEFAULT_CRITERIA = "correct, complete and to the point";
 /** Time of one judgement, ms, so that a run never hangs on one. */
 const JUDGE_TIMEOUT_MS = 60_000;
 
@@ -124,7 +123,9 @@ export class VerifierScorer implements Scorer {
     signal: AbortSignal,
   ): Promise<Judged> {
     const { programs, task, from, modelTime, degradations, now } = this.#options;
-    const inputs = { task, criteria: check.criteria || DEFAULT_CRITERIA, reference: check.reference, answer: text };
+    // What is not said is left out: the program has its own words for a good answer.
+    const said = { criteria: check.criteria, reference: check.reference };
+    const inputs = { task, text, ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== "")) };
     // One judgement of one attempt by one verifier: a repeat is the same question.
     const requestId = `${nodeId.slice(0, 56)}-j${this.#verifiers.indexOf(verifier)}`;
     const deadlineMs = Math.min(from.deadlineMs ?? Number.POSITIVE_INFINITY, now() + JUDGE_TIMEOUT_MS);
@@ -137,7 +138,7 @@ export class VerifierScorer implements Scorer {
       );
       const score = Number(outputs["score"]);
       if (!Number.isFinite(score)) throw new RangeError(`the judge gave no score: ${JSON.stringify(outputs)}`);
-      const why = outputs["explanation"] ?? outputs["reason"] ?? reasoning;
+      const why = outputs["explanation"] ?? reasoning;
       return { verdict: verdictOf(verifier, opinion(Math.min(1, Math.max(0, score)), String(why))), usage };
     } catch (error) {
       signal.throwIfAborted();
