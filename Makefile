@@ -30,6 +30,10 @@ status: ## processes, health, memory and ports
 logs: ## follow the logs: all, or one with S=echo-go
 	@$(uait) logs --follow $(if $(S),--service $(S))
 
+.PHONY: ask
+ask: ## run a task and show the tree as it grows: Q="What is 6 times 7?"
+	@$(uait) ask --question "$$Q"
+
 .PHONY: install
 install: ## install the pinned tools into .uait/
 	@$(uait) install

@@ -21,6 +21,7 @@ async function main(argv: readonly string[]): Promise<void> {
       follow: { type: "boolean", short: "f", default: false },
       name: { type: "string" },
       lang: { type: "string" },
+      question: { type: "string", short: "q" },
     },
   });
   const [name, ...surplus] = positionals;

@@ -1,6 +1,7 @@
 import { generate } from "../build/generate.js";
 import type { Context } from "../context.js";
 import { installPython } from "../tools/python.js";
+import { askQuestion } from "./ask.js";
 import { check } from "./check.js";
 import { compose } from "./compose.js";
 import { down } from "./down.js";
@@ -16,6 +17,7 @@ export interface Options {
   readonly follow?: boolean | undefined;
   readonly name?: string | undefined;
   readonly lang?: string | undefined;
+  readonly question?: string | undefined;
 }
 
 interface Command {
@@ -31,6 +33,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   logs: {
     summary: "logs of one process (--service NAME) or all; --follow goes on",
     run: (context, { service, follow }) => logs(context, service, follow ?? false),
+  },
+  ask: {
+    summary: "run a task (--question TEXT) and show the tree as it grows",
+    run: (context, { question }) => askQuestion(context, question),
   },
   install: { summary: "install the pinned tools", run: (context) => withCheckout(context, () => install(context)) },
   gen: {

@@ -104,14 +104,29 @@ async function report(context: Context): Promise<void> {
   const { awaitTrace, callChain } = await import("../mesh/chain.js");
   const chain = await progress.step("call through all four languages", (note) => callChain(context, note));
   const spans = await progress.step("find its trace", (note) => awaitTrace(context, chain.traceId, note));
+  const run = await runLines(context);
   const edge = mesh.port("envoy", "edge");
   progress.say(`
 The mesh is up.
   chain    ${chain.hops.join(" -> ")} in ${chain.milliseconds.toFixed(0)} ms, each hop through Envoy
   trace    http://127.0.0.1:${mesh.port("jaeger", "query")}/trace/${chain.traceId} (${spans} spans)
+${run.map((line) => `  ${line}`).join("\n")}
   edge     http://127.0.0.1:${edge}, with TLS https://localhost:${mesh.port("envoy", "edge_tls")} (authority ${mesh.paths.tls.ca})
   key      ${mesh.paths.devKey}
   try      curl -H "Authorization: Bearer $(cat ${mesh.paths.devKey})" -d '{"message":"hello"}' http://127.0.0.1:${edge}/api/v1/echo
            .uait/bin/grpcurl -plaintext localhost:${edge} list
+           make ask Q="What is 6 times 7?"
   make status, make logs S=echo-go, make down`);
+}
+
+/** One real Run through the edge, with its figures. */
+async function runLines(context: Context): Promise<string[]> {
+  const [{ firstRun, missingForRuns }, { answerLines }] = await Promise.all([
+    import("../asking/first-run.js"),
+    import("../asking/report.js"),
+  ]);
+  const missing = missingForRuns(context);
+  if (missing.length > 0) return [`run      needs ${missing.join(", ")}, which this mesh has no process of`];
+  const answer = await context.progress.step("run a task", (note) => firstRun(context, note));
+  return answerLines(answer, context.mesh);
 }
