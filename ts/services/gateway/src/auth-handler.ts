@@ -1,6 +1,7 @@
 import { type AuthServiceImplementation, KeyState, type Key as ProtoKey } from "@uait/gen/uait/gateway/v1/auth.js";
 import { durationToMillis, fingerprintOf, Idempotency, pageOf, type ServerCallContext } from "@uait/kit";
 import { toStatus } from "./error.js";
+import type { JwksFeed } from "./jwks-feed.js";
 import type { Key, Keys, KeyState as State } from "./keys.js";
 
 const DEFAULT_TTL_MS = 90 * 86_400_000;
@@ -9,10 +10,11 @@ const REVOKE = "uait.gateway.v1.AuthService/RevokeKey";
 /** The handlers of AuthService. */
 export function createAuthHandler(options: {
   readonly keys: Keys;
+  readonly feed: Pick<JwksFeed, "spread">;
   /** Unix time in milliseconds. */
   readonly now: () => number;
 }): AuthServiceImplementation<ServerCallContext> {
-  const { keys, now } = options;
+  const { keys, feed, now } = options;
   // Revoking twice is revoking once; what is remembered is that an id belongs to one key.
   const revocations = new Idempotency({ now, errors: toStatus });
   return {
@@ -21,6 +23,8 @@ export function createAuthHandler(options: {
       const ttlMs = ttl === undefined ? DEFAULT_TTL_MS : durationToMillis(ttl);
       const issue = { requestId, fingerprint: fingerprintOf(request), displayName, subject, scopes, ttlMs };
       const { key, token } = await keys.issue(identity, issue, signal);
+      // Until Envoy knows the key, its first call would be refused.
+      await feed.spread(signal);
       return { key: fromKey(key), token };
     },
 

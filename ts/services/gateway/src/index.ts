@@ -7,6 +7,7 @@ import { dial, openEvents, type RunningServer, serve, service, startTelemetry } 
 import { createAuthHandler } from "./auth-handler.js";
 import type { GatewayConfig } from "./config.js";
 import { toStatus } from "./error.js";
+import { JwksFeed } from "./jwks-feed.js";
 import { Keys } from "./keys.js";
 import { createMonitoringHandler } from "./monitoring-handler.js";
 import { createHttp } from "./openai/http.js";
@@ -21,7 +22,8 @@ export async function startGateway(config: GatewayConfig): Promise<RunningServer
   const events = openEvents({ config, telemetry });
   const now = Date.now;
   const keys = new Keys({ store: openKeyStore(events), now });
-  const httpHandler = await createHttp({ mesh, telemetry, jwks: () => keys.jwks(), now, newId: randomUUID });
+  const feed = new JwksFeed({ read: () => keys.jwks(), spreadMs: config.keySpreadMs });
+  const httpHandler = await createHttp({ mesh, telemetry, jwks: () => feed.fetch(), now, newId: randomUUID });
   return await serve({
     config,
     telemetry,
@@ -32,7 +34,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningServer
       service({
         definition: AuthServiceDefinition,
         descriptor: AuthService,
-        implementation: createAuthHandler({ keys, now }),
+        implementation: createAuthHandler({ keys, feed, now }),
         errors: toStatus,
       }),
       service({

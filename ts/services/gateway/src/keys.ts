@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Bucket, BucketEntry, Identity } from "@uait/kit";
 import type { JWK } from "jose";
 import { GatewayError } from "./error.js";
+import type { Jwks } from "./jwks-feed.js";
 import { missingScope } from "./scope.js";
 import { signingNothing, signToken } from "./signer.js";
 import type { StoredKey } from "./store.js";
@@ -102,7 +103,7 @@ export class Keys {
    * The public halves of all keys that open something, for Envoy; `undefined` while they are not known: an empty set would take
    * from Envoy what it has.
    */
-  async jwks(): Promise<{ readonly keys: readonly JWK[] } | undefined> {
+  async jwks(): Promise<Jwks | undefined> {
     if (!this.#store.loaded) return undefined;
     const now = this.#now();
     const active = this.#store

@@ -24,6 +24,13 @@ const call = z.union([
   z.strictObject({ service: name, exception: z.string().min(1) }),
 ]);
 
+const httpRoute = z.strictObject({
+  /** A path, or with a slash at its end all paths below it. */
+  path: z.string().regex(/^(\/[A-Za-z0-9._~-]+)+\/?$/),
+  /** Scopes of which a key needs one, the one to ask for first; none for what is open without a key. */
+  scopes: z.array(z.string().regex(/^[a-z][a-z0-9-]{0,62}\.(read|write|admin)$/)).default([]),
+});
+
 const service = z.strictObject({
   name,
   language: z.enum(LANGUAGES),
@@ -36,9 +43,11 @@ const service = z.strictObject({
   /** Full names of the gRPC services it serves. */
   grpc: z.array(z.string().regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\.[A-Z][A-Za-z0-9]*$/)).min(1),
   calls: z.array(call).default([]),
+  /** What its HTTP port answers to callers outside, by way of Envoy's edge. */
+  http: z.array(httpRoute).default([]),
   replicas: z.int().min(1).max(4).default(1),
   tenantless: z.boolean().default(false),
-  /** Variables beyond the kit's; the whole value `{seeds}`, `{descriptors}` or `{models}` is filled in. */
+  /** Variables beyond the kit's; the whole value `{seeds}`, `{descriptors}`, `{models}` or `{data}` is filled in, and addresses such as `{weaviate.http}` within one. */
   environment: z.record(z.string().regex(/^UAIT_[A-Z0-9_]+$/), z.string()).default({}),
   state: z.enum(["built", "contract"]),
   health: z

@@ -1,4 +1,4 @@
-import type { Backend } from "./backend.js";
+import type { Backend, HttpRoute } from "./backend.js";
 
 /** Scope that opens everything. */
 export const ADMIN_SCOPE = "mesh.admin";
@@ -7,6 +7,11 @@ export const ADMIN_SCOPE = "mesh.admin";
 export function scopesFor(backend: Backend, writes: boolean): [string, ...string[]] {
   const write = `${backend.area}.write`;
   return writes ? [write, ADMIN_SCOPE] : [`${backend.area}.read`, write, ADMIN_SCOPE];
+}
+
+/** Scopes of which a key needs one for a path of an HTTP port. */
+export function scopesForHttp({ scopes }: HttpRoute): string[] {
+  return [...scopes, ADMIN_SCOPE];
 }
 
 /** The route's RBAC policy: one of the scopes of the verified key is among these. */

@@ -12,6 +12,22 @@ export interface Backend {
   readonly healthService: string;
   /** Addresses by the catalogue, used while the balancer knows none. */
   readonly addresses: readonly Address[];
+  /** What its HTTP port answers at the edge; absent for nothing. */
+  readonly http?: HttpBackend;
+}
+
+/** The HTTP port of a service, for callers outside. */
+export interface HttpBackend {
+  readonly addresses: readonly Address[];
+  readonly routes: readonly HttpRoute[];
+}
+
+/** Paths of an HTTP port. */
+export interface HttpRoute {
+  /** A path, or with a slash at its end all paths below it. */
+  readonly path: string;
+  /** Scopes of which a key needs one; none for what is open. */
+  readonly scopes: readonly string[];
 }
 
 /** Where something listens. */
@@ -23,17 +39,20 @@ export interface Address {
 
 /** The services that have a process, in catalogue order. */
 export function backendsOf(mesh: Layout): Backend[] {
-  const found = new Map<string, Backend & { addresses: Address[] }>();
-  for (const { service, host, port } of built(mesh)) {
+  const found = new Map<string, Backend & { addresses: Address[]; http?: HttpBackend & { addresses: Address[] } }>();
+  for (const { service, host, port, httpPort } of built(mesh)) {
     const known = found.get(service.name);
-    if (known !== undefined) known.addresses.push({ host, port });
-    else {
+    if (known !== undefined) {
+      known.addresses.push({ host, port });
+      known.http?.addresses.push({ host, port: httpPort });
+    } else {
       found.set(service.name, {
         name: service.name,
         area: service.folder ?? service.name,
         grpc: service.grpc,
         healthService: service.health.service,
         addresses: [{ host, port }],
+        ...(service.http.length === 0 ? {} : { http: { addresses: [{ host, port: httpPort }], routes: service.http } }),
       });
     }
   }

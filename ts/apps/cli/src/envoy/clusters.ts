@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Address, Backend } from "./backend.js";
+import type { Address, Backend, HttpBackend } from "./backend.js";
 import { type TlsFiles, upstreamTls } from "./tls.js";
 
 /** Options of clusters. */
@@ -41,16 +41,41 @@ export function clustersOf(backend: Backend, options: ClusterOptions = {}): obje
       ...endpoints(backend, options),
     },
     staticCluster(backend, `${backend.name}-static`, options),
+    ...(backend.http === undefined ? [] : [httpCluster(backend.name, backend.http)]),
   ];
+}
+
+/**
+ * The cluster of a service's HTTP port, by the catalogue's addresses: leases tell of gRPC ports only. Plain under mutual TLS too
+ * (decision 0001), so these ports must not leave the machine.
+ */
+function httpCluster(name: string, { addresses }: HttpBackend): object {
+  return {
+    name: `${name}-http`,
+    ...staticEndpoints(`${name}-http`, addresses),
+    connect_timeout: "1s",
+    per_connection_buffer_limit_bytes: 1_048_576,
+    common_lb_config: panicWhenNobodyIsLeft,
+    load_balancing_policy: leastRequest,
+    circuit_breakers: circuitBreakers,
+    health_checks: [{ ...healthCheck, http_health_check: { path: "/healthz" } }],
+    outlier_detection: outlierDetection,
+  };
 }
 
 /** A cluster of the catalogue's addresses alone. */
 export function staticCluster(backend: Backend, name: string, options: ClusterOptions = {}): object {
   return {
     name,
-    type: backend.addresses.every(({ host }) => isIP(host) !== 0) ? "STATIC" : "STRICT_DNS",
-    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: backend.addresses.map(endpoint) }] },
+    ...staticEndpoints(name, backend.addresses),
     ...endpoints(backend, options),
+  };
+}
+
+function staticEndpoints(name: string, addresses: readonly Address[]): object {
+  return {
+    type: addresses.every(({ host }) => isIP(host) !== 0) ? "STATIC" : "STRICT_DNS",
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: addresses.map(endpoint) }] },
   };
 }
 
@@ -63,12 +88,7 @@ function endpoints(backend: Backend, { tls }: ClusterOptions): object {
     circuit_breakers: circuitBreakers,
     health_checks: [
       {
-        timeout: "1s",
-        interval: "1s",
-        // Envoy's default of 60 s would leave a service that starts after Envoy alone for a minute.
-        no_traffic_interval: "1s",
-        unhealthy_threshold: 2,
-        healthy_threshold: 1,
+        ...healthCheck,
         grpc_health_check: backend.healthService === "" ? {} : { service_name: backend.healthService },
       },
     ],
@@ -89,6 +109,15 @@ function endpoints(backend: Backend, { tls }: ClusterOptions): object {
 function endpoint({ host, port }: Address): object {
   return { endpoint: { address: { socket_address: { address: host, port_value: port } } } };
 }
+
+const healthCheck = {
+  timeout: "1s",
+  interval: "1s",
+  // Envoy's default of 60 s would leave a service that starts after Envoy alone for a minute.
+  no_traffic_interval: "1s",
+  unhealthy_threshold: 2,
+  healthy_threshold: 1,
+};
 
 // A draining service says NOT_SERVING and still takes calls: where it is the only one, it gets them.
 const panicWhenNobodyIsLeft = { healthy_panic_threshold: { value: 1 } };

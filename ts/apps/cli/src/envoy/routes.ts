@@ -1,4 +1,4 @@
-import { noScope, requireScope, scopesFor } from "./access.js";
+import { noScope, requireScope, scopesFor, scopesForHttp } from "./access.js";
 import type { Backend } from "./backend.js";
 import { PERMISSION_DENIED, UNAVAILABLE } from "./codes.js";
 import type { Method } from "./methods.js";
@@ -36,6 +36,7 @@ export function routesOf(side: Side, input: RouteInput): object[] {
       for (const group of groups)
         routes.push(methodRoute(side, { grpc, choice, group, details: input.details, share }));
   }
+  if (side === "edge") routes.push(...httpRoutes(input));
   routes.push(...openRoutes(side, input), nowhere(side));
   return routes;
 }
@@ -132,6 +133,29 @@ function isDefault(choice: Choice): boolean {
   return choice.headers.some((header) => "present_match" in header);
 }
 
+// A path before what is below it, and the longer prefix first: the first match wins.
+function httpRoutes({ backends, details }: RouteInput): object[] {
+  const all = backends.flatMap((backend) => (backend.http?.routes ?? []).map((route) => ({ backend, route })));
+  const below = (path: string) => path.endsWith("/");
+  all.sort(
+    (a, b) => Number(below(a.route.path)) - Number(below(b.route.path)) || b.route.path.length - a.route.path.length,
+  );
+  return all.map(({ backend, route }) => {
+    const [scope] = route.scopes;
+    return {
+      name: `${route.path}@${backend.name}`,
+      match: below(route.path) ? { prefix: route.path } : { path: route.path },
+      // Streams last as long as they have to; what is not idempotent is not repeated once a service has seen it.
+      route: { cluster: `${backend.name}-http`, timeout: "0s", idle_timeout: "3600s", retry_policy: retryUnseen },
+      metadata: metadata({ backend, details, ...(scope === undefined ? {} : { scope }) }),
+      typed_per_filter_config: {
+        "envoy.filters.http.rbac": scope === undefined ? noScope : requireScope(scopesForHttp(route)),
+        "envoy.filters.http.body_size_limit": bodySizeLimit,
+      },
+    };
+  });
+}
+
 function openRoutes(side: Side, { backends, details, directory }: RouteInput): object[] {
   const open = side === "edge" ? { typed_per_filter_config: { "envoy.filters.http.rbac": noScope } } : {};
   const group: Group = { label: "open", writes: false, repeatable: true, streams: true };
@@ -223,6 +247,9 @@ function metadata({
   return { filter_metadata: { uait: { service: backend.name, unavailable, ...missing } } };
 }
 
+// Switches the filter of envoy.yaml on.
+const bodySizeLimit = { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", config: {} };
+
 // 404 is UNIMPLEMENTED in gRPC: what a mesh without this service has to say.
 function nowhere(side: Side): object {
   const everything = { name: "nowhere", match: { prefix: "/" } };
@@ -236,10 +263,7 @@ function nowhere(side: Side): object {
       // It takes a key, but no scope, to be told.
       "envoy.filters.http.rbac": noScope,
       // Bounds what the transcoder will keep.
-      "envoy.filters.http.body_size_limit": {
-        "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
-        config: {},
-      },
+      "envoy.filters.http.body_size_limit": bodySizeLimit,
     },
   };
 }

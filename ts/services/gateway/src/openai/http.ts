@@ -3,7 +3,7 @@ import { LlmRouterServiceDefinition } from "@uait/gen/uait/llm_router/v1/llm_rou
 import { OrchestratorServiceDefinition } from "@uait/gen/uait/orchestrator/v1/orchestrator.js";
 import type { HttpHandler, Mesh, Telemetry } from "@uait/kit";
 import fastify, { type FastifyReply } from "fastify";
-import type { JWK } from "jose";
+import type { Jwks } from "../jwks-feed.js";
 import { HttpCall } from "./call.js";
 import { type ChatRequest, chatRequest, ORCHESTRATOR_MODEL } from "./chat-request.js";
 import { type CompletionEvent, completionStream, wholeCompletion } from "./completion.js";
@@ -17,7 +17,7 @@ export interface HttpOptions {
   readonly mesh: Mesh;
   readonly telemetry: Telemetry;
   /** Public halves of the keys that open something; `undefined` while they are not known. */
-  readonly jwks: () => Promise<{ readonly keys: readonly JWK[] } | undefined>;
+  readonly jwks: () => Promise<Jwks | undefined>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
   readonly newId: () => string;

@@ -12,6 +12,7 @@ export async function testGateway(env: Readonly<Record<string, string>>): Promis
       UAIT_DRAIN_DELAY_MS: "0",
       UAIT_DRAIN_TIMEOUT_MS: "2000",
       UAIT_LOG_LEVEL: "error",
+      UAIT_KEY_SPREAD_MS: "0",
       OTEL_SDK_DISABLED: "true",
       ...env,
     }),

@@ -28,9 +28,11 @@ export class FakeMesh {
 
   private constructor(private readonly server: Server) {}
 
-  static async start(): Promise<FakeMesh> {
+  /** Starts it; `also` adds to the server what a test wants beside. */
+  static async start(also: (server: Server) => void = () => undefined): Promise<FakeMesh> {
     const server = createServer();
     const fake = new FakeMesh(server);
+    also(server);
     server.add(LlmRouterServiceDefinition, fake.#router());
     server.add(OrchestratorServiceDefinition, fake.#orchestrator());
     fake.address = `127.0.0.1:${await server.listen("127.0.0.1:0")}`;
