@@ -1,0 +1,72 @@
+//! The built binary: what it refuses, what it says, how it ends.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of a test fail it")]
+
+mod support;
+
+use std::process::Command;
+
+use serde_json::Value;
+use uait_testbed::Process;
+
+/// The binary with an environment of its own, on free ports.
+fn service(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+    command.env_clear();
+    let quiet = [
+        ("UAIT_PORT", "0"),
+        ("UAIT_NATS_URL", "off"),
+        ("UAIT_LEASE", "off"),
+        ("OTEL_SDK_DISABLED", "true"),
+        ("UAIT_DRAIN_DELAY_MS", "0"),
+    ];
+    command.envs(quiet).env("UAIT_MODELS", support::models()).envs(variables.iter().copied());
+    command
+}
+
+fn serving(process: &mut Process) -> Value {
+    process.wait_for_line("it serves", |line| {
+        let line: Value = serde_json::from_str(line).expect("every line is JSON");
+        (line["msg"] == "serving").then_some(line)
+    })
+}
+
+#[test]
+fn environment_out_of_range_is_one_line_and_exit_78() {
+    for (variable, value, range) in [
+        ("UAIT_MODELS", "/nowhere", "folders and YAML lists of models that exist, separated by colons"),
+        ("UAIT_INFERENCE_SLOTS", "0", "1 to 64"),
+        ("UAIT_PORT", "70000", "0 to 65535"),
+    ] {
+        let finished = Process::start(&mut service(&[(variable, value)])).finish();
+        assert_eq!(finished.code, Some(78));
+        assert_eq!(finished.stderr, [format!("{variable}={value}: must be {range}")]);
+        assert_eq!(finished.stdout, [""; 0]);
+    }
+}
+
+#[test]
+fn list_that_is_not_well_formed_is_one_line_and_exit_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("mine.yaml");
+    std::fs::write(&list, "models:\n  - {name: 'a b', kind: generation, model: {file: x}}\n").unwrap();
+    let list = list.to_str().unwrap();
+    let finished = Process::start(&mut service(&[("UAIT_MODELS", list)])).finish();
+    assert_eq!(finished.code, Some(78));
+    assert_eq!(
+        finished.stderr,
+        [format!("UAIT_MODELS={list}: must be a list of models (\"a b\" is no name of a model)")]
+    );
+}
+
+#[test]
+fn service_waits_passively_and_ends_well() {
+    let mut process = Process::start(&mut service(&[("UAIT_INSTANCE", "inference-1")]));
+    let line = serving(&mut process);
+    assert_eq!((&line["service"], &line["instance"]), (&"ml-inference".into(), &"inference-1".into()));
+    // It started itself again, as the same process, with the policy that libgomp reads before main.
+    let environment = std::fs::read(format!("/proc/{}/environ", process.pid())).unwrap();
+    assert!(String::from_utf8_lossy(&environment).contains("OMP_WAIT_POLICY=passive"));
+    process.terminate();
+    let finished = process.finish();
+    assert_eq!((finished.code, finished.stderr), (Some(0), vec![]));
+}
