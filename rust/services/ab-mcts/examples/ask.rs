@@ -1,6 +1,6 @@
 //! What Ask and Tell cost beside a real JetStream that syncs every write, and how long a replay takes. Figures, not
 //! assertions: `cargo run --release -p uait-ab-mcts --example ask`.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that prints")]
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a measurement")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

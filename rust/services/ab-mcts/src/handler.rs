@@ -13,10 +13,12 @@ use uait_kit::Call;
 use uait_kit::status::error_info;
 use uuid::Uuid;
 
+use crate::attempt::{Fate, Taken};
 use crate::error::Error;
 use crate::fact::Outcome as Attempt;
+use crate::history::Standing;
 use crate::recommendation::Beliefs;
-use crate::search::{self, Fate, Taken};
+use crate::search;
 use crate::searches::Searches;
 use crate::store::Store;
 use crate::wire;
@@ -51,7 +53,7 @@ async fn create(store: &Store, request: CreateSearchRequest) -> Result<Search, E
     store.decide_on_all(&name, decide, |searches, tenant, id| Ok(wire::search(searches.get(tenant, id)?))).await
 }
 
-async fn ask(store: &Store, id: &str, request_id: String, count: i32) -> Result<(Vec<Ask>, search::Standing), Error> {
+async fn ask(store: &Store, id: &str, request_id: String, count: i32) -> Result<(Vec<Ask>, Standing), Error> {
     let count = u32::try_from(count).unwrap_or(0).max(1);
     let decide = move |search: &search::Search, now| search.ask_next(&request_id, count, now);
     let answer = |search: &search::Search, numbers: Vec<usize>| {
@@ -60,7 +62,7 @@ async fn ask(store: &Store, id: &str, request_id: String, count: i32) -> Result<
     store.decide(id, decide, answer).await
 }
 
-async fn tell(store: &Store, id: &str, outcomes: Vec<Outcome>) -> Result<(Vec<Told>, search::Standing), Error> {
+async fn tell(store: &Store, id: &str, outcomes: Vec<Outcome>) -> Result<(Vec<Told>, Standing), Error> {
     let outcomes: Vec<_> = outcomes.into_iter().filter_map(wire::outcome_of).collect();
     let sound = outcomes.iter().all(|(_, outcome)| match outcome {
         Attempt::Scored { usage, .. } => usage.is_sound(),

@@ -6,8 +6,9 @@
 
 use rand::Rng;
 
+use crate::attempt::Node;
 use crate::posterior::{Observations, Posterior};
-use crate::search::{Node, Search};
+use crate::search::Search;
 use crate::tree::Arm;
 
 /// Nodes that are compared by draws: those of the highest expected scores.

@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 
+use crate::attempt::{Ask, Fate, Node, Taken};
 use crate::error::Error;
-use crate::fact::{Asked, Fact, Failure, Outcome};
+use crate::fact::{Asked, Fact, Outcome};
+use crate::history::{Change, Ended, Standing, What};
 use crate::spec::Spec;
 use crate::tree::{Pending, ROOT, Tree};
 use crate::usage::{Limit, Usage};
@@ -44,138 +46,11 @@ pub struct Search {
     history: Vec<Change>,
 }
 
-/// A scored attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    /// Its id.
-    pub id: String,
-    /// Of the node that it refines.
-    pub parent_id: String,
-    /// Place of its action in the spec.
-    pub action: usize,
-    /// Steps from the root.
-    pub depth: u32,
-    /// 0 to 1.
-    pub score: f64,
-    /// What was to be kept with it.
-    pub state: Vec<u8>,
-    /// What it used.
-    pub usage: Usage,
-    /// When it was told.
-    pub create_time: SystemTime,
-    /// Number of its ask.
-    pub ask: usize,
-}
-
-/// An attempt that was asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ask {
-    /// Its id.
-    pub id: String,
-    /// Place of its parent in the tree.
-    pub parent: usize,
-    /// Place of its action in the spec.
-    pub action: usize,
-    /// When it is given up.
-    pub expire_time: SystemTime,
-    /// What became of it.
-    pub fate: Fate,
-}
-
-/// What became of an ask.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Fate {
-    /// It waits to be told.
-    Pending,
-    /// It made the node at this place in the tree.
-    Scored(usize),
-    /// It failed.
-    Failed(Failure),
-    /// It was given up.
-    Expired,
-}
-
-/// Why a search ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// A node reached the target score.
-    Target,
-    /// A limit was reached.
-    Budget(Limit),
-}
-
 /// A request whose repeat gets the same answer.
 #[derive(Debug, PartialEq)]
 enum Request {
     Ask { count: u32, asks: Vec<usize> },
     Feedback { node_id: String, reward: f64, comment: String },
-}
-
-/// How a search stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
-    /// Why it ended; `None` while it runs.
-    pub ended: Option<Ended>,
-    /// Scored nodes.
-    pub nodes: usize,
-    /// Failed attempts.
-    pub failed: u32,
-    /// Asks that wait.
-    pub pending: usize,
-    /// What was used.
-    pub usage: Usage,
-    /// Place of the best node in the tree.
-    pub best: Option<usize>,
-    /// Number of its last change.
-    pub sequence: u64,
-    /// Time of its last change.
-    pub update_time: SystemTime,
-}
-
-/// Something that happened, numbered by its place in the history, from 1.
-#[derive(Debug)]
-pub struct Change {
-    /// When.
-    pub time: SystemTime,
-    /// What.
-    pub what: What,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum What {
-    /// The search was created.
-    Created(Box<Standing>),
-    /// An ask, by number.
-    Asked(usize),
-    /// A node, by place.
-    Told(usize),
-    /// An ask failed, by number.
-    Failed(usize),
-    /// An ask was given up, by number.
-    Expired(usize),
-    /// A node's worth became known.
-    Feedback {
-        /// The node.
-        node_id: String,
-        /// Its worth.
-        reward: f64,
-    },
-    /// The search ended.
-    Ended(Box<Standing>),
-}
-
-/// What an outcome comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It is taken now.
-    Fresh,
-    /// The ask had been told before.
-    Before,
-    /// The search has no such ask.
-    Missing,
-    /// The ask was given up.
-    Expired,
 }
 
 impl Search {

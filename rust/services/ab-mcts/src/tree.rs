@@ -319,7 +319,8 @@ mod tests {
             };
             let chosen: Vec<usize> =
                 (0..4000).map(|_| tree.select(pending, &mut random).0).filter(|at| *at != ROOT).map(below).collect();
-            chosen.iter().filter(|at| **at == nodes[0]).count() as f64 / chosen.len() as f64
+            let count = |count: usize| f64::from(u32::try_from(count).unwrap());
+            count(chosen.iter().filter(|at| **at == nodes[0]).count()) / count(chosen.len())
         };
         let even = share(&Pending::default());
         assert!((even - 0.5).abs() < 0.05, "{even}");

@@ -11,9 +11,11 @@ use uait_kit::events::{
     SearchTold, search_asked,
 };
 
+use crate::attempt::{Fate, Node};
 use crate::fact::{Asked, Fact, Failure, Outcome};
+use crate::history::{Change, Ended, Standing, What};
 use crate::recommendation::Recommendation;
-use crate::search::{Change, Ended, Fate, Node, ROOT_ID, Search, Standing, What};
+use crate::search::{ROOT_ID, Search};
 use crate::spec::{Action, Algorithm, Spec};
 use crate::usage::{Budget, Limit, Usage};
 

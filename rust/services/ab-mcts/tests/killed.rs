@@ -137,7 +137,7 @@ async fn service_and_log_killed_during_asks_and_tells_lose_nothing_and_double_no
         async move { get(&mut client, &id).await }
     })
     .await;
-    assert_eq!((search.nodes as usize, search.pending, search.failed), (acknowledged.len(), 0, 0));
+    assert_eq!((usize::try_from(search.nodes).unwrap(), search.pending, search.failed), (acknowledged.len(), 0, 0));
     let request = WatchSearchRequest { search_id: id.clone(), resume_after: 0 };
     let mut changes = client.watch_search(of_acme(request)).await.unwrap().into_inner();
     let (mut asked, mut found) = (Vec::new(), BTreeMap::new());
