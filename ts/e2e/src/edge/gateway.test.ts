@@ -4,6 +4,8 @@ import { words } from "@uait/gateway/testing";
 import OpenAI, { AuthenticationError, PermissionDeniedError } from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { until } from "../harness/network.js";
+import { pythonPackages } from "../harness/python-packages.js";
+import { inRepository, program } from "../harness/repository.js";
 import { GatewayScene } from "./gateway-scene.js";
 import { Issuer } from "./keys.js";
 import { outcomeOf } from "./outcome.js";
@@ -249,4 +251,23 @@ describe("openai at the edge", () => {
     const answer = await openai(admin).chat.completions.create({ model: "uait-orchestrator", messages });
     expect(answer.choices[0]?.message.content).toBe("42");
   });
+
+  test("openais_python_package_works_unchanged", async () => {
+    const packages = await pythonPackages(inRepository("ts/e2e/clients/openai.txt"));
+    const { stdout } = await promisify(execFile)(
+      program("venv", "python"),
+      [inRepository("ts/e2e/clients/openai_client.py"), `${scene.url}/v1`],
+      { env: { PATH: process.env["PATH"] ?? "", PYTHONPATH: packages, UAIT_KEY: admin } },
+    );
+    expect(JSON.parse(stdout)).toEqual({
+      models: ["cloud/gpt-x", "smollm2-135m-instruct", "uait-orchestrator"],
+      whole: "hello there",
+      finish: "stop",
+      total: 10,
+      streamed: "hello there",
+      stream_total: 10,
+      orchestrated: "42",
+      refusal: { class: "AuthenticationError", status: 401, code: "invalid_api_key", type: "authentication_error" },
+    });
+  }, 360_000);
 });

@@ -75,7 +75,7 @@ describe("parseCatalogue", () => {
 
   it("circle_isRefused", () => {
     const change = (text: string): string =>
-      text.replace("calls: [ml-inference, mlx]", "calls: [ml-inference, mlx, context, agent-selector]");
+      text.replace("calls: [ml-inference]", "calls: [ml-inference, context, agent-selector]");
     expect(refusal(change)).toContain("calls go round in a circle");
   });
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
+import { CATALOGUE_FILE, loadCatalogue } from "../catalogue/load.js";
 import { ROOT } from "../context.js";
 import { type Move, moveBootstrap, WRITTEN_PORTS } from "./bootstrap.js";
 
@@ -12,6 +13,13 @@ const move = (rest: Partial<Move> = {}): string => moveBootstrap(written, { port
 function portsIn(value: unknown): number[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => (key === "port_value" ? [inner as number] : portsIn(inner)));
+}
+
+interface Filter {
+  readonly name: string;
+  readonly typed_config: {
+    readonly rules?: readonly { readonly match: { path?: string }; readonly requires?: object }[];
+  };
 }
 
 const read = (text: string) => parse(text, { maxAliasCount: -1 });
@@ -41,6 +49,15 @@ test("move_replaces_every_path", () => {
 
 test("move_to_the_written_layout_changes_nothing", () => {
   expect(read(move({ ports: WRITTEN_PORTS }))).toEqual(read(written));
+});
+
+test("paths_that_the_catalogue_opens_are_those_that_ask_for_no_key", async () => {
+  const { services } = await loadCatalogue(join(ROOT, CATALOGUE_FILE));
+  const open = services.flatMap(({ http }) => http.filter(({ scopes }) => scopes.length === 0).map(({ path }) => path));
+  const [edge] = read(written).static_resources.listeners;
+  const filters = edge.filter_chains[0].filters[0].typed_config.http_filters as Filter[];
+  const rules = filters.find(({ name }) => name === "envoy.filters.http.jwt_authn")?.typed_config.rules ?? [];
+  expect(rules.flatMap(({ match, requires }) => (requires === undefined ? (match.path ?? []) : []))).toEqual(open);
 });
 
 test("move_keeps_comments", () => {

@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
-import type { Backend } from "./backend.js";
+import type { Backend, HttpRoute } from "./backend.js";
 import type { Method } from "./methods.js";
 import { routesOf, type Side } from "./routes.js";
 
 interface Route {
   readonly name: string;
   readonly match: {
-    readonly prefix: string;
+    readonly prefix?: string;
+    readonly path?: string;
     readonly headers?: readonly {
       readonly name: string;
       readonly string_match?: { exact?: string; safe_regex?: { regex: string } };
@@ -27,9 +28,10 @@ const method = (name: string, rest: Partial<Method> = {}): Method => ({
   ...{ name, writes: false, repeatable: true, streams: false, rest: true },
   ...rest,
 });
-const backend = (name: string, grpc: string): Backend => ({
+const backend = (name: string, grpc: string, http: HttpRoute[] = []): Backend => ({
   ...{ name, area: name.replace(/-(ts|go)$/, ""), grpc: [grpc], healthService: "" },
   addresses: [{ host: "127.0.0.1", port: 1 }],
+  ...(http.length === 0 ? {} : { http: { addresses: [{ host: "127.0.0.1", port: 2 }], routes: http } }),
 });
 
 const ECHO = "uait.echo.v1.EchoService";
@@ -50,7 +52,12 @@ function routes(side: Side): Route[] {
   const backends = [
     backend("echo-ts", ECHO),
     backend("echo-go", ECHO),
-    backend("memory", "uait.memory.v1.MemoryService"),
+    backend("memory", "uait.memory.v1.MemoryService", [
+      { path: "/v1/", scopes: ["memory.write", "echo.write"] },
+      { path: "/v1/models", scopes: ["memory.read"] },
+      { path: "/v1/models/", scopes: ["memory.read"] },
+      { path: "/open.json", scopes: [] },
+    ]),
   ];
   const details = { encode: ({ reason }: { reason: string }) => reason };
   return routesOf(side, { backends, methods, details, directory: "memory" }) as Route[];
@@ -59,7 +66,7 @@ function routes(side: Side): Route[] {
 /** The route that Envoy would take: the first that matches. */
 function taken(side: Side, path: string, headers: Readonly<Record<string, string>> = {}): Route | undefined {
   return routes(side).find(({ match }) => {
-    if (!path.startsWith(match.prefix)) return false;
+    if (match.path === undefined ? !path.startsWith(match.prefix ?? "/") : path !== match.path) return false;
     return (match.headers ?? []).every(({ name, string_match, present_match }) => {
       const value = name === ":path" ? path : headers[name];
       if (present_match !== undefined) return (value !== undefined) === present_match;
@@ -107,9 +114,28 @@ test.for([
 test("edge_routes_all_decide_about_scopes", () => {
   for (const { name, typed_per_filter_config } of routes("edge")) {
     const rbac = (typed_per_filter_config as Record<string, { rbac?: unknown }>)["envoy.filters.http.rbac"];
-    const open = /^grpc\.(health|reflection)\.|^nowhere$/.test(name);
+    const open = /^grpc\.(health|reflection)\.|^nowhere$|^\/open\.json@/.test(name);
     expect([name, rbac !== undefined, rbac?.rbac === undefined]).toEqual([name, true, open]);
   }
+});
+
+test.for([
+  ["/v1/chat/completions", "/v1/", "memory.write"],
+  ["/v1/", "/v1/", "memory.write"],
+  ["/v1/models", "/v1/models", "memory.read"],
+  ["/v1/models/a/b", "/v1/models/", "memory.read"],
+  ["/open.json", "/open.json", undefined],
+  ["/open.json/x", undefined, undefined],
+  ["/v1", undefined, undefined],
+] as const)("edge_path_%s_is_routed_by_%s_and_needs_%s", ([path, route, scope]) => {
+  const found = taken("edge", path);
+  expect(found?.name).toBe(route === undefined ? "nowhere" : `${route}@memory`);
+  expect(found?.metadata?.filter_metadata.uait.scope).toBe(scope);
+  if (route !== undefined) expect(found?.route).toMatchObject({ cluster: "memory-http", idle_timeout: "3600s" });
+});
+
+test("mesh_has_no_route_to_an_http_port", () => {
+  expect(taken("mesh", "/v1/chat/completions")?.name).toBe("nowhere");
 });
 
 test("mesh_routes_ask_for_no_scope", () => {
