@@ -95,12 +95,17 @@ export class MeshUpstream implements Upstream {
         pageToken = page.nextPageToken;
         if (pageToken === "") break;
       }
-      this.#known = models.filter(({ chat, state }) => chat && state !== ModelState.MODEL_STATE_FAILED).map(modelOf);
+      this.#known = models.filter(canChat).map(modelOf);
       return { available: true, models: this.#known };
     } catch {
       return { available: false, models: this.#known };
     }
   }
+}
+
+// Whether it has a chat template is known once it is loaded, which its first call does.
+function canChat({ chat, state }: InferenceModel): boolean {
+  return state === ModelState.MODEL_STATE_READY ? chat : state !== ModelState.MODEL_STATE_FAILED;
 }
 
 function modelOf({ name, contextTokens, tools }: InferenceModel): Model {

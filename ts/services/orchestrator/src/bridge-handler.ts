@@ -56,7 +56,7 @@ export function createBridgeHandler(
     works.begin(key, live, async () => {
       try {
         const { planner } = await opened;
-        await bridgeSearch(options, job, planner, live, work);
+        await bridgeSearch(options, job, planner(work), live, work);
       } catch (error) {
         live.stream.end(error);
       }

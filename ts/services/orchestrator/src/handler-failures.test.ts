@@ -1,7 +1,8 @@
 import { Status, StatusError } from "@uait/kit";
+import { waitUntil } from "@uait/kit/testing";
 import { describe, expect, test } from "vitest";
 import { idOf, Scene, unavailable } from "./testing/scene.js";
-import { answerOf, as, casesOf, numeric, refusal, task, valuesOf } from "./testing/service.js";
+import { answerOf, as, casesOf, collect, numeric, refusal, startService, task, valuesOf } from "./testing/service.js";
 import { RunState, Strategy } from "./vocabulary.js";
 
 const scene = new Scene();
@@ -30,6 +31,20 @@ describe("neighbours that are away", () => {
     const events = await scene.run(task({ search: { parallel: 1 } }));
     expect(answerOf(events)).toMatchObject({ text: "42", nodes: 4, degraded: true });
     expect(answerOf(events).degradations.map(({ dependency }) => dependency)).toEqual(["ab-mcts"]);
+  });
+
+  // The planner once had the deadline of its creation, and every run that took longer lost its search.
+  test("search_outlives_the_time_that_a_neighbour_has", async () => {
+    const hurried = await startService(scene.mesh, { UAIT_NEIGHBOUR_TIMEOUT_MS: "200" });
+    const begunMs = performance.now();
+    scene.mesh.say = async () => {
+      await waitUntil("the time of a neighbour is over", () => performance.now() - begunMs > 300);
+      return "41";
+    };
+    const events = await collect(hurried.client.run(task({ budget: { maxNodes: 4 } }), as("acme")));
+    await hurried.stop();
+    expect(answerOf(events)).toMatchObject({ nodes: 4, degraded: false });
+    expect(scene.mesh.tree.nodes.length).toBe(4);
   });
 
   test("model_that_comes_back_within_a_moment_is_waited_for", async () => {

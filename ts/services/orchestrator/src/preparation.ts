@@ -5,7 +5,7 @@ import { OrchestratorError } from "./error.js";
 import { type Degradations, degradation, isAway, isTransient } from "./failure.js";
 import { FallbackPlanner } from "./fallback-planner.js";
 import { LocalPlanner } from "./local-planner.js";
-import type { AgentChoice, Enrichment, Neighbours, Selection } from "./neighbours/ports.js";
+import type { AgentChoice, Enrichment, Neighbours, OpenSearch, Selection } from "./neighbours/ports.js";
 import type { ContextWish, RunJob } from "./run-job.js";
 import type { Planner } from "./search.js";
 import { deriveSeed } from "./seed.js";
@@ -112,13 +112,12 @@ export class Preparation {
       askTtlMs: maxWallTimeMs + ASK_MARGIN_MS,
     };
     const effect = "attempts are fresh ones only: none refines another";
-    const none = { planner: local, searchId: "" };
-    const created = await this.#optional("ab-mcts", effect, none, (from) =>
+    const created = await this.#optional<OpenSearch | undefined>("ab-mcts", effect, undefined, (from) =>
       this.#options.neighbours.searches.create(wish, from),
     );
-    if (created === none) return none;
+    if (created === undefined) return { planner: local, searchId: "" };
     const planner = new FallbackPlanner({
-      first: created.planner,
+      first: created.planner(this.#options.from),
       second: local,
       isAway,
       onFallback: (error) => this.#options.degradations.add(degradation("ab-mcts", effect, error)),

@@ -5,7 +5,7 @@ import { type Mesh, type MeshClient, millisToDuration, type WorkContext } from "
 import { isTransient } from "../failure.js";
 import { type Ask, type Outcome, type Planner, type PlanState, ROOT } from "../search.js";
 import { BudgetLimit } from "../vocabulary.js";
-import type { Searches, SearchFeedback, SearchWish } from "./ports.js";
+import type { OpenSearch, Searches, SearchFeedback, SearchWish } from "./ports.js";
 
 type Client = MeshClient<typeof AbMctsServiceDefinition>;
 
@@ -27,7 +27,7 @@ export class MeshSearches implements Searches {
     this.#client = mesh.client(AbMctsServiceDefinition);
   }
 
-  async create(wish: SearchWish, from: WorkContext): Promise<{ readonly searchId: string; readonly planner: Planner }> {
+  async create(wish: SearchWish, from: WorkContext): Promise<OpenSearch> {
     const { requestId, runId, taskType, actions, seed, maxNodes, targetScore, maxDepth, askTtlMs } = wish;
     return await this.open(
       requestId,
@@ -48,11 +48,7 @@ export class MeshSearches implements Searches {
   }
 
   /** Creates a search by its specification. */
-  async open(
-    requestId: string,
-    spec: SearchSpec,
-    from: WorkContext,
-  ): Promise<{ readonly searchId: string; readonly planner: MeshPlanner }> {
+  async open(requestId: string, spec: SearchSpec, from: WorkContext): Promise<OpenSearch> {
     const { search } = await retrying(
       from.signal,
       () => this.#client.createSearch({ requestId, spec }, { from }),
@@ -60,7 +56,7 @@ export class MeshSearches implements Searches {
     );
     if (search === undefined) throw new Error("a search was created without being told");
     const { searchId } = search;
-    return { searchId, planner: new MeshPlanner(this.#client, searchId, from) };
+    return { searchId, planner: (work) => new MeshPlanner(this.#client, searchId, work) };
   }
 
   async get(searchId: string, from: WorkContext) {

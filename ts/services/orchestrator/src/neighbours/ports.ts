@@ -137,8 +137,14 @@ export interface Prediction {
 
 /** Searches: the service `ab-mcts`. */
 export interface Searches {
-  create(wish: SearchWish, from: WorkContext): Promise<{ readonly searchId: string; readonly planner: Planner }>;
+  create(wish: SearchWish, from: WorkContext): Promise<OpenSearch>;
   feedback(feedback: SearchFeedback, from: WorkContext): Promise<void>;
+}
+
+export interface OpenSearch {
+  readonly searchId: string;
+  /** Plans by it, on behalf of the work that the attempts are part of. */
+  planner(from: WorkContext): Planner;
 }
 
 export interface SearchWish {
