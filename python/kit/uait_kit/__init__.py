@@ -11,6 +11,7 @@ from uait_kit._config import ConfigError, Environment, KitConfig, TlsFiles
 from uait_kit._consume import Consumer, EventHandler
 from uait_kit._dial import MeshChannel, dial, feed
 from uait_kit._events import EventLog, Published
+from uait_kit._idempotency import Idempotency
 from uait_kit._identity import Identity
 from uait_kit._load import LoadMeter, Utilisation
 from uait_kit._log import configure_logs, log
@@ -33,6 +34,7 @@ __all__ = [
     "EventLog",
     "FieldViolation",
     "FieldsInvalid",
+    "Idempotency",
     "Identity",
     "Kit",
     "KitConfig",
