@@ -1,0 +1,1 @@
+"""dspy: runs DSPy programs, whose model calls go through llm-router."""
