@@ -85,5 +85,9 @@ bench-mesh: build ## what a call costs, by language and way; about 10 minutes
 	@$(suite) --only "bench programs"
 	@cd ts && node --import tsx --conditions=uait-source apps/bench/src/mesh.ts
 
+.PHONY: bench-run
+bench-run: ## what the mesh adds to a search step, and whether search pays; needs make up, about an hour
+	@cd ts && node --import tsx --conditions=uait-source apps/bench/src/run/main.ts $(BENCH)
+
 .PHONY: bench
-bench: bench-mesh ## every benchmark
+bench: bench-mesh bench-run ## every benchmark

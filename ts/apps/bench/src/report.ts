@@ -94,7 +94,8 @@ const scaled = ({ median, min, max, n }: Spread, by: number): Spread => ({
   n,
 });
 
-function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table. */
+export function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
