@@ -113,7 +113,8 @@ impl<S: State> Journal<S> {
         Self(Arc::new(Inner { shared, source: source.to_owned(), deadline, queue, telemetry }))
     }
 
-    /// How far it is, now and whenever that changes: after each event that the state has taken in.
+    /// How far it is, now and whenever that changes: after each event that the state has taken in, during the replay once a
+    /// second.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.0.shared.progress.subscribe()
     }

@@ -108,9 +108,11 @@ impl<S: State, L: Log> Writer<S, L> {
         while self.applied < target && !followed {
             let recorded = timeout(STALLED, self.log.next()).await??;
             followed = recorded.last;
-            self.take(&recorded);
+            self.take_in(&recorded);
             if reported.elapsed() >= REPORT {
                 reported = Instant::now();
+                let applied = self.applied;
+                self.report(|progress| progress.applied = applied);
                 tracing::info!(area = self.shared.area, applied = self.applied, target, "replaying the journal");
             }
         }
@@ -272,16 +274,23 @@ impl<S: State, L: Log> Writer<S, L> {
     }
 
     fn take(&mut self, recorded: &Recorded) {
-        if recorded.sequence <= self.applied {
-            return;
+        if self.take_in(recorded) {
+            let applied = self.applied;
+            self.report(|progress| progress.applied = applied);
         }
-        match &recorded.event {
-            Some(event) => {
+    }
+
+    /// Takes an event into the state, unless it is there; nobody is told of it yet.
+    fn take_in(&mut self, recorded: &Recorded) -> bool {
+        let fresh = recorded.sequence > self.applied;
+        if fresh {
+            if let Some(event) = &recorded.event {
                 self.unseen.remove(&event.id);
-                self.apply(recorded.sequence, event);
+                self.shared.state.write().unwrap_or_else(PoisonError::into_inner).apply(recorded.sequence, event);
             }
-            None => self.applied = recorded.sequence,
+            self.applied = recorded.sequence;
         }
+        fresh
     }
 
     fn apply(&mut self, sequence: u64, event: &Event) {
