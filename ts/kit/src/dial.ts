@@ -150,8 +150,7 @@ function outgoingMetadata(
   const metadata = Metadata(given);
   const traceparent = span === undefined ? "" : formatTraceParent(span);
   if (traceparent !== "") metadata.set("traceparent", traceparent);
-  const tracestate = span?.traceState?.serialize();
-  if (tracestate) metadata.set("tracestate", tracestate);
+  if (span?.traceState) metadata.set("tracestate", span.traceState);
   for (const [key, value] of identityMetadata(identity ?? NO_IDENTITY)) metadata.set(key, value);
   if (service !== undefined) metadata.set(SERVICE_KEY, service);
   if (deadlineMs !== undefined) metadata.set("grpc-timeout", formatTimeout(deadlineMs - Date.now()));

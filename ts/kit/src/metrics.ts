@@ -1,18 +1,10 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-
-// From the half millisecond of a local hop to the default deadline of 30 s.
-const DURATION_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { CallDurations } from "./call-durations.js";
 
 /** The Prometheus metrics that every service has. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly duration = new Histogram({
-    name: "rpc_server_duration_seconds",
-    help: "Time from the arrival of a call to its status.",
-    labelNames: ["rpc_service", "rpc_method", "rpc_grpc_status_code"] as const,
-    buckets: DURATION_BUCKETS_SECONDS,
-    registers: [this.registry],
-  });
+  readonly durations = new CallDurations();
   readonly inFlight = new Gauge({
     name: "rpc_server_in_flight",
     help: "Calls that have arrived and not ended.",
@@ -33,5 +25,10 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** All of them, in Prometheus' text format. */
+  async text(): Promise<string> {
+    return `${await this.registry.metrics()}\n${this.durations.text()}`;
   }
 }

@@ -5,6 +5,7 @@ import type { KitConfig } from "./config.js";
 import { Connections } from "./connections.js";
 import type { Mesh } from "./dial.js";
 import type { Events } from "./events.js";
+import { wrapHandlers } from "./handlers.js";
 import { Health } from "./health.js";
 import { growHeapUnderLoad } from "./heap.js";
 import { type HttpHandler, type HttpServer, listenHttp } from "./http.js";
@@ -12,12 +13,12 @@ import { CallTable, createInterceptor } from "./interceptor.js";
 import { Lease } from "./lease.js";
 import { LoadMeter } from "./load.js";
 import type { Logger } from "./log.js";
-import { createMiddleware } from "./middleware.js";
+import type { Metrics } from "./metrics.js";
 import { createReflection, REFLECTION_SERVICES, reflectionDefinition } from "./reflection.js";
 import type { MethodEntry } from "./server-call.js";
 import type { BoundService } from "./service.js";
 import { hostPort, StartError } from "./start-error.js";
-import type { Telemetry } from "./telemetry.js";
+import { EncodedAttributes, type Telemetry } from "./telemetry.js";
 
 export interface ServeOptions {
   readonly config: KitConfig;
@@ -108,10 +109,10 @@ function assemble(
     "grpc.keepalive_time_ms": KEEPALIVE_MS,
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
     "grpc.enable_channelz": 0,
-    interceptors: [createInterceptor(methodTable(services), environment, calls, connections)],
+    interceptors: [createInterceptor(methodTable(services, telemetry.metrics), environment, calls, connections)],
   });
-  for (const { definition, implementation, errors } of services) {
-    server.with(createMiddleware(calls, errors)).add(definition, implementation);
+  for (const service of services) {
+    server.add(service.definition, wrapHandlers(service, calls) as BoundService["implementation"]);
   }
   server.add(Health.definition, health.implementation());
   const names = [
@@ -128,17 +129,20 @@ function assemble(
   return server;
 }
 
-function methodTable(services: readonly BoundService[]): Map<string, MethodEntry> {
+function methodTable(services: readonly BoundService[], metrics: Metrics): Map<string, MethodEntry> {
   const table = new Map<string, MethodEntry>();
   for (const { descriptor, tenantless } of services) {
     for (const { name } of descriptor.methods) {
       const spanName = `${descriptor.typeName}/${name}`;
       table.set(`/${spanName}`, {
         path: `/${spanName}`,
-        service: descriptor.typeName,
-        method: name,
         spanName,
-        attributes: { "rpc.system": "grpc", "rpc.service": descriptor.typeName, "rpc.method": name },
+        attributes: new EncodedAttributes({
+          "rpc.system": "grpc",
+          "rpc.service": descriptor.typeName,
+          "rpc.method": name,
+        }),
+        durations: metrics.durations.method(descriptor.typeName, name),
         tenantless,
       });
     }
@@ -165,7 +169,7 @@ function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health
   return {
     "/metrics": async () => {
       metrics.inFlight.set(load.inFlight);
-      return { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() };
+      return { status: 200, type: metrics.registry.contentType, body: await metrics.text() };
     },
     "/healthz": async () => ({
       status: health.serving ? 200 : 503,

@@ -1,21 +1,20 @@
 import type { Metadata, ServerInterceptingCallInterface } from "@grpc/grpc-js";
-import type { Attributes } from "@opentelemetry/api";
+import type { MethodDurations } from "./call-durations.js";
 import { type Identity, NO_IDENTITY, readIdentity, tenantMissing } from "./identity.js";
 import { LOAD_KEY, type LoadMeter } from "./load.js";
 import type { Logger } from "./log.js";
 import { cancelled, deadlineExceeded, STATUS_DETAILS_KEY, Status, StatusError } from "./status.js";
-import { endSpan, readTraceParent, type Span, SpanKind, type Telemetry } from "./telemetry.js";
+import { type EncodedAttributes, endSpan, readTraceParent, type Span, SpanKind, type Telemetry } from "./telemetry.js";
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface["sendStatus"]>[0];
 
 /** What is known of a method before any call of it. */
 export interface MethodEntry {
   readonly path: string;
-  readonly service: string;
-  readonly method: string;
   /** Name of the server's span: `package.Service/Method`. */
   readonly spanName: string;
-  readonly attributes: Attributes;
+  readonly attributes: EncodedAttributes;
+  readonly durations: MethodDurations;
   readonly tenantless: boolean;
 }
 
@@ -123,14 +122,10 @@ export class ServerCall {
 
   #end(code: Status): void {
     this.#ended = true;
-    const { load, telemetry } = this.#environment;
+    const { load } = this.#environment;
     load.inFlight--;
     load.ended(code);
-    const { service, method } = this.entry;
-    telemetry.metrics.duration.observe(
-      { rpc_service: service, rpc_method: method, rpc_grpc_status_code: code },
-      (performance.now() - this.#startedMs) / 1000,
-    );
+    this.entry.durations.observe(code, (performance.now() - this.#startedMs) / 1000);
     endSpan(this.span, code, SpanKind.SERVER);
   }
 
