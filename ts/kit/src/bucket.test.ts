@@ -21,11 +21,11 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((events) => events.close()));
 });
 
-async function natsBucket(name: string): Promise<Bucket<Value>> {
+async function natsBucket(name: string, ttlMs?: number): Promise<Bucket<Value>> {
   const config = testConfig({ UAIT_NATS_URL: nats.url });
   const events = openEvents({ config, telemetry: await startTelemetry(config, () => undefined) });
   opened.push(events);
-  return events.bucket({ name, schema });
+  return events.bucket({ name, schema, ttlMs });
 }
 
 let number = 0;
@@ -116,6 +116,21 @@ describe("buckets of two processes", () => {
     });
     await waitUntil("the other sees it", () => other.get("k")?.value.text === "2");
   });
+});
+
+test("value_of_a_bucket_with_a_ttl_goes_in_every_process_and_in_the_store", async () => {
+  const TTL_MS = 500;
+  const [one, other] = [await natsBucket("uait_ttl", TTL_MS), await natsBucket("uait_ttl", TTL_MS)];
+  const inMemory = new MemoryBucket<Value>(TTL_MS);
+  const write = { key: "k", value: { text: "1" }, expected: 0, signal };
+  expect((await Promise.all([one.write(write), inMemory.write(write)])).map((entry) => entry?.value)).toEqual([
+    { text: "1" },
+    { text: "1" },
+  ]);
+  await waitUntil("the copies forget it", () => [one, other, inMemory].every((each) => each.get("k") === undefined));
+  expect([one, inMemory].flatMap((each) => each.entries(""))).toEqual([]);
+  await waitUntil("it can be written as if it had never been", async () => (await one.write(write)) !== undefined);
+  await waitUntil("the other has it again", () => other.get("k")?.value.text === "1");
 });
 
 test("bucket_without_an_event_log_is_empty_and_refuses_writes", async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { KV, KvWatchEntry } from "@nats-io/kv";
+import type { KV, KvEntry, KvWatchEntry } from "@nats-io/kv";
 import type { z } from "zod";
 import { describeError, type Logger } from "./log.js";
 import type { NatsLink } from "./nats.js";
@@ -51,6 +51,8 @@ export interface BucketOptions<Value> {
   readonly name: string;
   /** What a stored value, JSON, must be. */
   readonly schema: z.ZodType<Value>;
+  /** How long a value is kept after it was written, for a bucket that is made; absent for ever. */
+  readonly ttlMs?: number | undefined;
 }
 
 const RETRY_MS = 200;
@@ -62,12 +64,21 @@ const WRONG_REVISION: ReadonlySet<unknown> = new Set([10071, 10164]);
 abstract class Copy<Value> {
   readonly #entries = new Map<string, BucketEntry<Value>>();
   readonly #listeners = new Set<(key: string) => void>();
+  /** When each key was written, the oldest first; only where values expire. */
+  readonly #written = new Map<string, number>();
+  readonly #ttlMs: number | undefined;
+
+  constructor(ttlMs?: number) {
+    this.#ttlMs = ttlMs;
+  }
 
   get(key: string): BucketEntry<Value> | undefined {
+    this.#expire();
     return this.#entries.get(key);
   }
 
   entries(prefix: string): BucketEntry<Value>[] {
+    this.#expire();
     return [...this.#entries.values()].filter(({ key }) => key.startsWith(prefix));
   }
 
@@ -76,11 +87,27 @@ abstract class Copy<Value> {
   }
 
   // What comes late, by way of the watch after a write's own answer, changes nothing.
-  protected take(entry: BucketEntry<Value>): void {
+  protected take(entry: BucketEntry<Value>, writtenMs: number): void {
     const known = this.#entries.get(entry.key);
     if (known !== undefined && known.revision >= entry.revision) return;
     this.#entries.set(entry.key, entry);
+    if (this.#ttlMs !== undefined) {
+      this.#written.delete(entry.key);
+      this.#written.set(entry.key, writtenMs);
+    }
+    this.#expire();
     for (const listener of this.#listeners) listener(entry.key);
+  }
+
+  // JetStream does not tell of what it lets expire.
+  #expire(): void {
+    if (this.#ttlMs === undefined) return;
+    const oldestMs = Date.now() - this.#ttlMs;
+    for (const [key, writtenMs] of this.#written) {
+      if (writtenMs > oldestMs) return;
+      this.#written.delete(key);
+      this.#entries.delete(key);
+    }
   }
 }
 
@@ -95,7 +122,7 @@ export class MemoryBucket<Value> extends Copy<Value> implements Bucket<Value> {
     if ((this.get(key)?.revision ?? 0) !== expected) return undefined;
     this.#revision++;
     const entry = { key, value: structuredClone(value), revision: this.#revision };
-    this.take(entry);
+    this.take(entry, Date.now());
     return entry;
   }
 }
@@ -122,7 +149,7 @@ export class NatsBucket<Value> extends Copy<Value> implements Bucket<Value> {
   #kv: KV | undefined;
 
   constructor(options: BucketOptions<Value> & { readonly link: NatsLink; readonly log: Logger }) {
-    super();
+    super(options.ttlMs);
     this.#options = options;
     this.#link = options.link;
     this.#log = options.log;
@@ -153,7 +180,7 @@ export class NatsBucket<Value> extends Copy<Value> implements Bucket<Value> {
     try {
       const revision = await kv.put(key, JSON.stringify(value), { previousSeq: expected, timeout: WRITE_TIMEOUT_MS });
       const entry = { key, value, revision };
-      this.take(entry);
+      this.take(entry, Date.now());
       return entry;
     } catch (error) {
       if (!WRONG_REVISION.has((error as { readonly code?: unknown }).code)) throw dependencyUnavailable("nats", error);
@@ -170,7 +197,9 @@ export class NatsBucket<Value> extends Copy<Value> implements Bucket<Value> {
     try {
       const { client } = await this.#link.ready(signal);
       const { Kvm } = await import("@nats-io/kv");
-      this.#kv ??= await new Kvm(client).create(this.#options.name, { history: 1 });
+      const { name, ttlMs } = this.#options;
+      const kept = ttlMs === undefined ? {} : { ttl: ttlMs };
+      this.#kv ??= await new Kvm(client).create(name, { history: 1, ...kept });
       return this.#kv;
     } catch (error) {
       throw dependencyUnavailable("nats", error);
@@ -180,7 +209,7 @@ export class NatsBucket<Value> extends Copy<Value> implements Bucket<Value> {
   async #read(kv: KV, key: string): Promise<void> {
     try {
       const entry = await kv.get(key);
-      if (entry !== null) this.#decode(entry.key, entry.value, entry.revision);
+      if (entry !== null) this.#decode(entry);
     } catch (error) {
       throw dependencyUnavailable("nats", error);
     }
@@ -211,7 +240,7 @@ export class NatsBucket<Value> extends Copy<Value> implements Bucket<Value> {
     try {
       if (target === 0) this.#setLoaded();
       for await (const entry of watch as AsyncIterable<KvWatchEntry>) {
-        if (entry.operation === "PUT") this.#decode(entry.key, entry.value, entry.revision);
+        if (entry.operation === "PUT") this.#decode(entry);
         if (entry.revision >= target) this.#setLoaded();
       }
     } finally {
@@ -220,10 +249,10 @@ export class NatsBucket<Value> extends Copy<Value> implements Bucket<Value> {
     }
   }
 
-  #decode(key: string, bytes: Uint8Array, revision: number): void {
+  #decode({ key, value: bytes, revision, created }: KvEntry): void {
     try {
       const value = this.#options.schema.parse(JSON.parse(new TextDecoder().decode(bytes)));
-      this.take({ key, value, revision });
+      this.take({ key, value, revision }, created.getTime());
     } catch (error) {
       this.#log.error("a stored value breaks its form", {
         bucket: this.#options.name,

@@ -1,3 +1,4 @@
+export { answerIn, askBy, MODEL_PROMPTS, type ModelPrompt } from "./agent-prompt.js";
 export { type Bucket, type BucketEntry, type BucketOptions, type BucketWrite, MemoryBucket } from "./bucket.js";
 export {
   type CatalogueDefaults,
@@ -24,6 +25,7 @@ export {
   type PublishedEvent,
   type PublishOptions,
 } from "./events.js";
+export { checkHealth, type HealthAnswer } from "./health-client.js";
 export type { HttpHandler } from "./http.js";
 export {
   fingerprintOf,

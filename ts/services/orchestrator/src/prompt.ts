@@ -1,3 +1,4 @@
+import { askBy, type ModelPrompt } from "@uait/kit";
 import type { ScoredNode } from "./search.js";
 import { type ChatMessage, Role, type Verdict } from "./vocabulary.js";
 
@@ -10,17 +11,12 @@ export interface Briefing {
   readonly context: string;
 }
 
-/** Names of the built-in prompts that ask a model itself. */
-export const MODEL_PROMPTS = ["direct", "reasoner"] as const;
-export type ModelPrompt = (typeof MODEL_PROMPTS)[number];
+export { answerIn, MODEL_PROMPTS, type ModelPrompt } from "@uait/kit";
 
 /** Instructions for refining an attempt, with `{attempt}`, `{score}` and `{verdicts}` to be filled in. */
 export const REFINEMENT = `That answer scores {score} out of 1.
 {verdicts}
 Correct what is wrong and answer again. Write only the new answer.`;
-
-const REASONING = `Think first, in a few short sentences. Then write the answer, and nothing else, on the last line after "Answer:".`;
-const MARKER = /^[ \t*_#]*(?:final )?answer[ \t*_]*:[ \t*_]*/gimu;
 
 /** The conversation for an attempt: the task, and for a refinement the earlier attempt with what was said of it. */
 export function messagesOf(
@@ -32,14 +28,12 @@ export function messagesOf(
   const system = [briefing.instructions, briefing.context === "" ? "" : `What is known:\n${briefing.context}`]
     .filter((part) => part !== "")
     .join("\n\n");
-  const ask = prompt === "reasoner" ? `${briefing.task}\n\n${REASONING}` : briefing.task;
-  const conversation = [message(Role.ROLE_USER, ask)];
+  const conversation = [message(Role.ROLE_USER, askBy(prompt, briefing.task))];
   if (system !== "") conversation.unshift(message(Role.ROLE_SYSTEM, system));
   if (parent === undefined) return conversation;
   // Where the instructions quote the attempt themselves, the model need not read it twice.
   if (!refinement.includes("{attempt}")) conversation.push(message(Role.ROLE_ASSISTANT, parent.text));
-  const request = fill(refinement, parent);
-  conversation.push(message(Role.ROLE_USER, prompt === "reasoner" ? `${request}\n\n${REASONING}` : request));
+  conversation.push(message(Role.ROLE_USER, askBy(prompt, fill(refinement, parent))));
   return conversation;
 }
 
@@ -55,15 +49,6 @@ export function promptOf(
     parts.push(fill(refinement, parent));
   }
   return parts.filter((part) => part !== "").join("\n\n");
-}
-
-/** The answer within what a model wrote: of a reasoner, what stands after the last "Answer:". */
-export function answerIn(prompt: ModelPrompt, text: string): string {
-  if (prompt !== "reasoner") return text;
-  let end: number | undefined;
-  for (const match of text.matchAll(MARKER)) end = match.index + match[0].length;
-  const answer = end === undefined ? "" : text.slice(end).trim();
-  return answer === "" ? text : answer;
 }
 
 /** What the verifiers said of an attempt, a line each. */

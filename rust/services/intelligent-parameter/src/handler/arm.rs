@@ -85,6 +85,12 @@ mod tests {
         parameters.prompt = "reasoner".to_owned();
         parameters.extra.insert("depth".to_owned(), number(2.0));
         assert_eq!(arm_id(&parameters), "d60a921a2fd792f6996f6033c8caf747");
+        // The same ids stand in a test of ts/services/agent-selector/src/candidate.test.ts.
+        let of = |model: &str, prompt: &str| {
+            arm_id(&ParameterSet { model: model.to_owned(), prompt: prompt.to_owned(), ..ParameterSet::default() })
+        };
+        assert_eq!(of("smollm2-135m-instruct", "direct"), "b82a9e12312efee0e585c0c0594424e1");
+        assert_eq!(of(&"m".repeat(128), &"p".repeat(128)), "b7eb9d82bf2e46a4e50c7cf837295345");
         // The SHA-256 of one byte, the length 0.
         assert_eq!(arm_id(&ParameterSet::default()), "6e340b9cffb37a989ca544e6bb780a2c");
     }
