@@ -24,8 +24,21 @@ const re2 = Object.assign(
   { code: "re2" },
 );
 
+// Compiling takes some 30 ms, and an attempt is checked by the schema of the one before.
+const compiledSchemas = new Map<string, CompiledSchema>();
+const KEPT_SCHEMAS = 32;
+
 /** Compiles a JSON Schema, 2020-12, that refers to nothing outside itself. @throws ExpressionError */
 export function compileSchema(schema: string): CompiledSchema {
+  const known = compiledSchemas.get(schema);
+  if (known !== undefined) return known;
+  const fresh = compileFresh(schema);
+  if (compiledSchemas.size >= KEPT_SCHEMAS) compiledSchemas.clear();
+  compiledSchemas.set(schema, fresh);
+  return fresh;
+}
+
+function compileFresh(schema: string): CompiledSchema {
   let parsed: unknown;
   try {
     parsed = JSON.parse(schema);
