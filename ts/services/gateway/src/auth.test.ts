@@ -121,7 +121,7 @@ test("keys_without_nats_are_published_to_nobody_and_issued_to_nobody", async () 
   await server.drain();
 });
 
-test("monitoring_that_is_not_there_says_so", async () => {
+test("monitoring_without_catalogue_or_envoy_says_so", async () => {
   const [channel] = channels;
   if (channel === undefined) throw new Error("no channel");
   const monitoring = createClient(MonitoringServiceDefinition, channel);

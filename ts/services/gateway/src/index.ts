@@ -9,7 +9,8 @@ import type { GatewayConfig } from "./config.js";
 import { toStatus } from "./error.js";
 import { JwksFeed } from "./jwks-feed.js";
 import { Keys } from "./keys.js";
-import { createMonitoringHandler } from "./monitoring-handler.js";
+import { createMonitoringHandler } from "./monitoring/handler.js";
+import { openMonitoring } from "./monitoring/open.js";
 import { createHttp } from "./openai/http.js";
 import { openKeyStore } from "./store.js";
 
@@ -24,12 +25,14 @@ export async function startGateway(config: GatewayConfig): Promise<RunningServer
   const keys = new Keys({ store: openKeyStore(events), now });
   const feed = new JwksFeed({ read: () => keys.jwks(), spreadMs: config.keySpreadMs });
   const httpHandler = await createHttp({ mesh, telemetry, jwks: () => feed.fetch(), now, newId: randomUUID });
+  const monitoring = openMonitoring({ config, mesh, log: telemetry.log, now });
   return await serve({
     config,
     telemetry,
     mesh,
     events,
     httpHandler,
+    background: async () => monitoring.stop(),
     services: [
       service({
         definition: AuthServiceDefinition,
@@ -40,7 +43,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningServer
       service({
         definition: MonitoringServiceDefinition,
         descriptor: MonitoringService,
-        implementation: createMonitoringHandler(),
+        implementation: createMonitoringHandler({ view: monitoring.view, traces: monitoring.traces, now }),
         errors: toStatus,
       }),
     ],

@@ -47,7 +47,7 @@ const service = z.strictObject({
   http: z.array(httpRoute).default([]),
   replicas: z.int().min(1).max(4).default(1),
   tenantless: z.boolean().default(false),
-  /** Variables beyond the kit's; the whole value `{seeds}`, `{descriptors}`, `{models}` or `{data}` is filled in, and addresses such as `{weaviate.http}` within one. */
+  /** Variables beyond the kit's; the whole value `{seeds}`, `{descriptors}`, `{catalogue}`, `{models}` or `{data}` is filled in, and addresses such as `{weaviate.http}` within one. */
   environment: z.record(z.string().regex(/^UAIT_[A-Z0-9_]+$/), z.string()).default({}),
   state: z.enum(["built", "contract"]),
   health: z

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { CATALOGUE_FILE } from "../catalogue/load.js";
 import type { Infrastructure, Layer, Service } from "../catalogue/schema.js";
 import { built, type Layout, type Replica } from "../layout.js";
 import { pythonPrograms } from "../tools/python.js";
@@ -74,6 +75,8 @@ function filled(value: string, mesh: Layout, replica: Replica): string {
   switch (value) {
     case "{descriptors}":
       return descriptorPath(mesh);
+    case "{catalogue}":
+      return `${mesh.paths.root}/${CATALOGUE_FILE}`;
     case "{models}":
       return mesh.paths.models;
     case "{data}":
