@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::Pin;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 use uait_gen::ab_mcts::v1::ab_mcts_service_server::AbMctsService;
 use uait_gen::ab_mcts::v1::search_request::{Action, open};
@@ -20,10 +21,12 @@ use crate::history::Standing;
 use crate::recommendation::Beliefs;
 use crate::search;
 use crate::searches::Searches;
-use crate::store::Store;
+use crate::store::{Store, Watcher};
 use crate::wire;
 
 const DEFAULT_PAGE: usize = 100;
+/// A page ends with the search that reaches this, for its best node's state may be large.
+const PAGE_BYTES: usize = 1 << 20;
 const DEFAULT_DRAWS: u32 = 1_000;
 /// Changes that a watcher is sent between two looks at the search.
 const CHUNK: usize = 64;
@@ -189,11 +192,14 @@ impl AbMctsService for Handler {
                     && (request.state == SearchState::Unspecified as i32 || request.state == state)
             };
             let mut found = searches.newest_first(tenant, before).filter(|(_, search)| wanted(search)).peekable();
-            let (mut page, mut last) = (Vec::new(), before);
+            let (mut page, mut bytes, mut last) = (Vec::new(), 0, before);
             while page.len() < size
+                && bytes < PAGE_BYTES
                 && let Some((number, search)) = found.next()
             {
-                page.push(wire::search(search));
+                let search = wire::search(search);
+                bytes += search.encoded_len();
+                page.push(search);
                 last = number;
             }
             let next_page_token = found.peek().map(|_| format!("{filter}-{last}")).unwrap_or_default();
@@ -252,10 +258,8 @@ impl AbMctsService for Handler {
     ) -> Result<Response<Self::WatchSearchStream>, Status> {
         let WatchSearchRequest { search_id, resume_after } = request.into_inner();
         let (store, id) = (self.store.clone(), search_id.clone());
-        // Before the first look, so that no change falls between the two.
-        let changed = store.watch(&search_id);
         store.read(move |searches, tenant| searches.get(tenant, &id).map(|_| ())).await?;
-        let state = Watch { store, changed, id: search_id, seen: resume_after };
+        let state = Watch { watcher: store.watch(&search_id), store, id: search_id, seen: resume_after };
         let chunks = stream::try_unfold(state, |mut watch| async {
             Ok(watch.next_chunk().await?.map(|chunk| (stream::iter(chunk.into_iter().map(Ok)), watch)))
         });
@@ -327,7 +331,7 @@ impl Conversation {
 /// A `WatchSearch` stream.
 struct Watch {
     store: Store,
-    changed: tokio::sync::watch::Receiver<()>,
+    watcher: Watcher,
     id: String,
     seen: u64,
 }
@@ -336,7 +340,8 @@ impl Watch {
     /// The next changes, at least one; `None` after the last that there will be.
     async fn next_chunk(&mut self) -> Result<Option<Vec<WatchSearchResponse>>, Error> {
         loop {
-            self.changed.mark_unchanged();
+            // First, so that no change falls between this and the wait.
+            self.watcher.look();
             let (id, seen) = (self.id.clone(), self.seen);
             let look = move |searches: &Searches, tenant: &str| {
                 let search = searches.get(tenant, &id)?;
@@ -351,8 +356,7 @@ impl Watch {
             if over {
                 return Ok(None);
             }
-            // An error says that the watcher was let go by a change.
-            self.changed.changed().await.ok();
+            self.watcher.changed().await;
         }
     }
 }

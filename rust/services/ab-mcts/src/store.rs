@@ -41,13 +41,37 @@ impl State for Book {
     fn apply(&mut self, sequence: u64, event: &Event) {
         let Some((id, fact, time)) = wire::fact(event) else { return };
         self.searches.apply(sequence, &event.tenant, &id, &fact, time);
-        let key = (event.tenant.clone(), id);
-        let mut watchers = lock(&self.watchers);
-        if let Some(watcher) = watchers.get(&key) {
+        if let Some(watcher) = lock(&self.watchers).get(&(event.tenant.clone(), id)) {
             watcher.send_replace(());
-            if watcher.receiver_count() == 0 {
-                watchers.remove(&key);
-            }
+        }
+    }
+}
+
+/// Learns of every change of one search.
+pub struct Watcher {
+    key: Key,
+    changed: watch::Receiver<()>,
+    watchers: Watchers,
+}
+
+impl Watcher {
+    /// Counts what has changed so far as seen.
+    pub fn look(&mut self) {
+        self.changed.mark_unchanged();
+    }
+
+    /// Waits for a change after the last look.
+    pub async fn changed(&mut self) {
+        // An error would say that the sender is gone, which it is not before this is.
+        self.changed.changed().await.ok();
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut watchers = lock(&self.watchers);
+        if watchers.get(&self.key).is_some_and(|sender| sender.receiver_count() <= 1) {
+            watchers.remove(&self.key);
         }
     }
 }
@@ -132,9 +156,11 @@ impl Store {
     }
 
     /// Tells of every change of a search of the caller's tenant from now on.
-    pub fn watch(&self, search_id: &str) -> watch::Receiver<()> {
+    pub fn watch(&self, search_id: &str) -> Watcher {
+        let key = (tenant(), search_id.to_owned());
         let mut watchers = lock(&self.watchers);
-        watchers.entry((tenant(), search_id.to_owned())).or_insert_with(|| watch::Sender::new(())).subscribe()
+        let changed = watchers.entry(key.clone()).or_insert_with(|| watch::Sender::new(())).subscribe();
+        Watcher { key, changed, watchers: self.watchers.clone() }
     }
 
     /// Stores that asks were given up and that searches ran out of time, when that is so.

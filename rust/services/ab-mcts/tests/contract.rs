@@ -325,6 +325,29 @@ async fn what_makes_no_sense_or_is_anothers_is_refused() {
     }
 }
 
+/// Story: a hundred searches whose best nodes keep large states are more than one message takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn page_of_searches_with_large_states_ends_early() {
+    let served = Served::in_memory(&MemoryLog::default()).await;
+    let mut client = served.client();
+    let state = "x".repeat(256 * 1024);
+    for n in 0..20 {
+        let id = create(&mut client, &format!("r{n}"), spec()).await.search_id;
+        let asks = ask(&mut client, &id, "a", 1).await.unwrap().asks;
+        tell(&mut client, &id, vec![scored(&asks[0].ask_id, 0.5, &state)]).await.unwrap();
+    }
+    let (mut request, mut sizes) = (ListSearchesRequest::default(), Vec::new());
+    loop {
+        let page = client.list_searches(of_acme(request.clone())).await.unwrap().into_inner();
+        sizes.push(page.searches.len());
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [4, 4, 4, 4, 4]);
+}
+
 /// Story: with a share of its own of the tree for each replica, two of them would ask the same twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_grow_one_tree_together() {
