@@ -75,7 +75,7 @@ _JUDGE = Program(
         Field("task", "The task, in words"),
         Field("criteria", "What makes an answer a good one", optional=True),
         Field("reference", "An answer that is right", optional=True),
-        Field("text", "The answer to judge"),
+        Field("text", "The answer to judge; none is never right", optional=True),
     ),
     outputs=(
         Field("score", "How likely the answer is right: 0 to 1", FieldKind.NUMBER),
@@ -96,6 +96,12 @@ _CLASSIFY = Program(
     outputs=(
         Field("label", "The label that fits best"),
         Field("confidence", "Its share of the probability: 0 to 1", FieldKind.NUMBER),
+    ),
+    demonstrations=(
+        {"labels": "animal, fruit", "text": "The dog ran after the cat.", "label": "animal"},
+        {"labels": "question, statement, order", "text": "Close the door!", "label": "order"},
+        {"labels": "happy, sad", "text": "I cried all day.", "label": "sad"},
+        {"labels": "weather, travel, money", "text": "It will rain tomorrow.", "label": "weather"},
     ),
 )
 

@@ -47,10 +47,12 @@ class Judge(dspy.Module):  # type: ignore[misc]  # dspy does not say what it exp
         question = _out("Is the answer right?")
         signature = _signature("judge", inputs, verdict=(Literal["Yes", "No"], question))
         self.verdict = dspy.Predict(signature, **_GREEDY)
-        self.verdict.demos = [dict(demo) for demo in BUILT_IN["judge"].demonstrations]
+        self.verdict.demos = _demos("judge")
 
     async def aforward(self, **inputs: Value) -> Any:
         """Returns `score` and `explanation`."""
+        if not _plain(inputs["text"]):
+            return dspy.Prediction(score=0.0, explanation="There is no answer.")
         if inputs["reference"] and _plain(inputs["text"]) == _plain(inputs["reference"]):
             return dspy.Prediction(score=1.0, explanation="The answer is the reference.")
         verdict, nothing = await _both(
@@ -77,6 +79,7 @@ class Classify(dspy.Module):  # type: ignore[misc]  # dspy does not say what it 
         inputs = {"labels": (list[str], _in("Labels")), "text": (str, _in("Text"))}
         signature = _signature("classify", inputs, label=(Literal[tuple(labels)], _out("Label?")))
         predict = dspy.Predict(signature, **_GREEDY)
+        predict.demos = _demos("classify")
         chosen, nothing = await _both(
             predict.acall(labels=labels, text=text), predict.acall(labels=labels, text=_NO_CONTENT)
         )
@@ -104,7 +107,7 @@ def prompt_of(program: Program) -> str:
     placeholders = {each.name: f"{{{each.name}}}" for each in program.inputs}
     if isinstance(module, Classify):
         inputs = {"labels": (list[str], _in("Labels")), "text": (str, _in("Text"))}
-        signature, demos = _signature("classify", inputs, label=(str, _out("Label?"))), []
+        signature, demos = _signature("classify", inputs, label=(str, _out("Label?"))), _demos("classify")
     else:
         predict = next(iter(module.predictors()))
         signature, demos = predict.signature, predict.demos
@@ -114,6 +117,10 @@ def prompt_of(program: Program) -> str:
 
 def _signature(name: str, inputs: Mapping[str, Any], **outputs: Any) -> Any:
     return dspy.Signature({**inputs, **outputs}, BUILT_IN[name].instructions)
+
+
+def _demos(name: str) -> list[dict[str, str]]:
+    return [dict(demo) for demo in BUILT_IN[name].demonstrations]
 
 
 def _in(label: str) -> Any:

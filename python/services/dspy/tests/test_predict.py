@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from typing import Any
 
 import grpc
@@ -60,6 +61,8 @@ async def test_answer_is_the_text_of_the_model_asked_plainly() -> None:
         assert not request.HasField("constraint")
         assert at.router.tenants == ["acme"]
         assert request.attribution.agent == "dspy:answer"
+        # DSPy's other way to a model: 100 MB, and a network of its own.
+        assert "litellm" not in sys.modules
 
 
 async def test_model_is_the_routers_choice_unless_told() -> None:
@@ -119,6 +122,12 @@ async def test_judge_knows_the_reference_itself_without_a_model() -> None:
         assert outputs(response)["score"] == 1
         assert at.router.requests == []
         assert response.usage.calls == 0
+
+
+async def test_judge_of_no_answer_asks_no_model() -> None:
+    async with scene() as at:
+        assert outputs(await predict(at, "judge", task="t", text=" \n"))["score"] == 0
+        assert at.router.requests == []
 
 
 async def test_classify_chooses_the_label_that_the_text_speaks_for() -> None:
