@@ -21,7 +21,7 @@ const (
 
 	// An index that is away is asked again after awayLeast, doubling to awayMost.
 	awayLeast = 250 * time.Millisecond
-	awayMost  = 30 * time.Second
+	awayMost  = 10 * time.Second
 	// A memory that the index refuses is tried again after refusedLeast, doubling to refusedMost.
 	refusedLeast = time.Second
 	refusedMost  = time.Hour
@@ -35,11 +35,16 @@ type indexer struct {
 	index  *vectorIndex
 	tracer *telemetry.Tracer
 	logger *slog.Logger
+	// uncertain says that a call may have been cut off halfway: at the start, and after a failure until the queue is empty.
+	// What is told then is deleted first, because Weaviate takes an object that it has for indexed, also where it was killed
+	// between the two.
+	uncertain bool
 }
 
 // run works until ctx ends. Whatever fails stays in the queue.
 func (x *indexer) run(ctx context.Context) {
 	away := awayLeast
+	x.uncertain = true
 	for ctx.Err() == nil {
 		changed := x.store.changes()
 		worked, err := x.step(ctx)
@@ -47,13 +52,13 @@ func (x *indexer) run(ctx context.Context) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			x.logger.WarnContext(ctx, "the vector index cannot be told; it will be tried again", "after_ms", away.Milliseconds(), "error", err)
-			wait, changed = away, nil
+			wait, changed, x.uncertain = away, nil, true
 			away = min(2*away, awayMost)
 		case worked:
 			away = awayLeast
 			continue
 		default:
-			wait = idleMost
+			wait, x.uncertain = idleMost, false
 		}
 		select {
 		case <-ctx.Done():
@@ -124,9 +129,14 @@ func (x *indexer) putAll(ctx context.Context, jobs []Job) error {
 }
 
 func (x *indexer) put(ctx context.Context, jobs []Job) error {
-	memories := make([]Memory, len(jobs))
+	memories, ids := make([]Memory, len(jobs)), make([]string, len(jobs))
 	for i, job := range jobs {
-		memories[i] = *job.Memory
+		memories[i], ids[i] = *job.Memory, job.ID
+	}
+	if x.uncertain {
+		if err := x.index.remove(ctx, ids); err != nil {
+			return err
+		}
 	}
 	refused, created, err := x.index.put(ctx, memories)
 	if created {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -147,29 +146,11 @@ func startBinary(t *testing.T, binary, directory string, n *neighbours) (*os.Pro
 	})
 	late := time.AfterFunc(20*time.Second, func() { _ = command.Process.Kill() })
 	defer late.Stop()
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		var line struct {
-			Message string `json:"msg"`
-			GRPC    string `json:"grpc"`
-		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatalf("not a JSON line: %s", lines.Text())
-		}
-		if line.Message != "serving" {
-			continue
-		}
-		go func() { // Whatever else it logs must not fill the pipe.
-			for lines.Scan() {
-			}
-		}()
-		connection, err := grpc.NewClient(line.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = connection.Close() })
-		return command.Process, memoryv1.NewMemoryServiceClient(connection)
+	address := servingAddress(t, bufio.NewScanner(stdout))
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("it ended before it served")
-	return nil, nil
+	t.Cleanup(func() { _ = connection.Close() })
+	return command.Process, memoryv1.NewMemoryServiceClient(connection)
 }

@@ -117,10 +117,11 @@ func TestIndexer_anotherModel_indexesEverythingAgain(t *testing.T) {
 	}
 	m.stop()
 	m = startMemory(t, directory, n, nil)
-	before := n.embedded
 	m.indexed(t, ctx)
-	if n.embedded-before < 2 {
-		t.Errorf("%d were embedded", n.embedded-before)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.embedded != 4 {
+		t.Errorf("%d were embedded, want both twice", n.embedded)
 	}
 }
 

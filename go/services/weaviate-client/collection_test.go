@@ -235,7 +235,7 @@ func TestWeaviate_killedAndBack_isUnavailableMeanwhileAndLosesNothing(t *testing
 	ctx := as(t, "outage")
 	create(t, ctx, s, "kept", everyType())
 	upsert(t, ctx, s, "kept", &weaviatev1.VectorObject{ObjectId: "a"})
-	server.kill()
+	server.Kill()
 	_, err := s.Search(ctx, keyword("kept", "x"))
 	wantFailure(t, "search", err, codes.Unavailable, "DEPENDENCY_UNAVAILABLE")
 	_, err = s.GetCollection(ctx, &weaviatev1.GetCollectionRequest{Collection: "kept"})
@@ -243,7 +243,7 @@ func TestWeaviate_killedAndBack_isUnavailableMeanwhileAndLosesNothing(t *testing
 	if code, checks := healthz(t, s); code != http.StatusOK || checks["weaviate"] != "down" {
 		t.Errorf("/healthz: %d, %v", code, checks)
 	}
-	if err := server.start(); err != nil {
+	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	var got *weaviatev1.GetCollectionResponse

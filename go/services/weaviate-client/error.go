@@ -22,8 +22,6 @@ const (
 	kindConflict
 	// kindInvalid: name is a field whose value breaks a rule that proto cannot say.
 	kindInvalid
-	// kindPageToken: the page token was not issued for this request.
-	kindPageToken
 	// kindInactive: the tenant's shard of the collection is not in memory; detail is where it is.
 	kindInactive
 	// kindAway: Weaviate cannot be reached, or is not ready.
@@ -55,8 +53,6 @@ func (e *vectorError) Error() string {
 		return fmt.Sprintf("there is a collection named %q", e.name)
 	case kindConflict, kindInvalid:
 		return fmt.Sprintf("invalid request: %s: %s", e.name, e.detail)
-	case kindPageToken:
-		return "the page token was not issued for this request"
 	case kindInactive:
 		return fmt.Sprintf("the shard of the collection %q is %s: make it ACTIVE first", e.name, e.detail)
 	case kindAway:
@@ -88,8 +84,6 @@ func mapError(err error) *status.Error {
 	case kindInvalid:
 		mapped.Code, mapped.Reason = codes.InvalidArgument, errorv1.Reason_REASON_FIELD_INVALID
 		mapped.Metadata = map[string]string{"field": known.name}
-	case kindPageToken:
-		mapped.Code, mapped.Reason = codes.InvalidArgument, errorv1.Reason_REASON_PAGE_TOKEN_INVALID
 	case kindInactive:
 		mapped.Code, mapped.Reason = codes.FailedPrecondition, errorv1.Reason_REASON_STATE_CONFLICT
 		mapped.Metadata = map[string]string{"resource": "shard", "state": known.detail}

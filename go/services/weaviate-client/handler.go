@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"strings"
 	"time"
 
 	weaviatev1 "uait.dev/go/gen/uait/weaviate_client/v1"
 	"uait.dev/go/kit/idempotency"
 	"uait.dev/go/kit/identity"
+	"uait.dev/go/kit/page"
 	"uait.dev/go/kit/serve"
 )
 
@@ -87,11 +86,11 @@ func (h *vectorHandler) objects(ctx context.Context, c Collection) (int64, error
 func (h *vectorHandler) ListCollections(
 	ctx context.Context, request *weaviatev1.ListCollectionsRequest,
 ) (*weaviatev1.ListCollectionsResponse, error) {
-	after, err := base64.RawURLEncoding.Strict().DecodeString(request.GetPageToken())
-	if err != nil || request.GetPageToken() != "" && !strings.HasPrefix(string(after), "name/") {
-		return nil, &vectorError{kind: kindPageToken}
+	scope := "ListCollections/" + identity.FromContext(ctx).Tenant
+	last, err := page.Cursor(scope, request.GetPageToken())
+	if err != nil {
+		return nil, err
 	}
-	last := strings.TrimPrefix(string(after), "name/")
 	collections, err := h.registry.list(ctx, identity.FromContext(ctx).Tenant)
 	if err != nil {
 		return nil, err
@@ -103,8 +102,7 @@ func (h *vectorHandler) ListCollections(
 			continue
 		}
 		if len(response.GetCollections()) == size {
-			shown := response.GetCollections()[size-1].GetName()
-			response.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte("name/" + shown))
+			response.NextPageToken = page.Token(scope, response.GetCollections()[size-1].GetName())
 			break
 		}
 		objects, err := h.objects(ctx, c)

@@ -55,15 +55,16 @@ type registryFields struct {
 // Errors: kindMissing, kindAway.
 func (r *registry) get(ctx context.Context, tenant, name string) (Collection, error) {
 	key := collectionKey{tenant, name}
-	var kept registryObject
-	found, err := r.upstream.rest(ctx, http.MethodGet, "/v1/objects/"+registryClass+"/"+registryID(key), nil, &kept)
-	if err != nil {
-		if missing, asked := r.noRegistry(ctx, err); asked != nil {
-			return Collection{}, asked
-		} else if !missing {
-			return Collection{}, err
+	kept, found, err := r.read(ctx, key)
+	if err == nil && !found {
+		// A Weaviate that is starting does not know yet what it has: only one that was ready before it was asked is believed.
+		if !r.upstream.ready(ctx) {
+			return Collection{}, &vectorError{kind: kindAway}
 		}
-		found = false
+		kept, found, err = r.read(ctx, key)
+	}
+	if err != nil {
+		return Collection{}, err
 	}
 	if !found {
 		r.forget(key)
@@ -79,10 +80,26 @@ func (r *registry) get(ctx context.Context, tenant, name string) (Collection, er
 	return c, nil
 }
 
+// read asks for the record of a collection; found is false where there is none, or no registry.
+func (r *registry) read(ctx context.Context, key collectionKey) (kept registryObject, found bool, err error) {
+	found, err = r.upstream.rest(ctx, http.MethodGet, "/v1/objects/"+registryClass+"/"+registryID(key), nil, &kept)
+	if err != nil {
+		missing, asked := r.noRegistry(ctx, err)
+		if asked == nil && missing {
+			return registryObject{}, false, nil
+		}
+		return registryObject{}, false, cmp.Or(asked, err)
+	}
+	return kept, found, nil
+}
+
 // noRegistry says whether a query failed because nobody has created a collection yet.
 func (r *registry) noRegistry(ctx context.Context, failed error) (missing bool, err error) {
 	if _, refused := errors.AsType[*upstreamError](failed); !refused {
 		return false, failed
+	}
+	if !r.upstream.ready(ctx) {
+		return false, &vectorError{kind: kindAway, cause: failed}
 	}
 	found, err := r.upstream.rest(ctx, http.MethodGet, "/v1/schema/"+registryClass, nil, nil)
 	return !found, err
@@ -219,6 +236,9 @@ func (r *registry) explain(ctx context.Context, c Collection, failed error) erro
 	if _, refused := errors.AsType[*upstreamError](failed); !refused {
 		return failed
 	}
+	if !r.upstream.ready(ctx) {
+		return &vectorError{kind: kindAway, cause: failed}
+	}
 	r.forget(collectionKey{c.Tenant, c.Name})
 	if _, err := r.get(ctx, c.Tenant, c.Name); err != nil {
 		return err
@@ -229,8 +249,6 @@ func (r *registry) explain(ctx context.Context, c Collection, failed error) erro
 		return &vectorError{kind: kindMissing, name: c.Name, cause: failed}
 	case err == nil && activity != Active:
 		return &vectorError{kind: kindInactive, name: c.Name, detail: activity.String(), cause: failed}
-	case !r.upstream.ready(ctx):
-		return &vectorError{kind: kindAway, cause: failed}
 	default:
 		return failed
 	}
