@@ -68,6 +68,7 @@ describe("prompts", () => {
     ["Six sevens are 42.\nAnswer: 42", "42"],
     ["Answer: 1\nNo.\n**Final answer:** 2", "2"],
     ["answer : yes\n", "yes"],
+    ["It is a colour.\nThe answer is: Red", "Red"],
     ["I do not know.", "I do not know."],
     ["Answer:", "Answer:"],
   ])("reasoners_answer_in_%j_is_%j", (text, answer) => {
