@@ -14,8 +14,16 @@ export function degradationOf(dependency: string, effect: string, error: StatusE
   return { dependency, effect, failure: { code, reason, message, fieldViolations: [] } };
 }
 
-/** The same work with less time, so that a neighbour that hangs does not hold up the whole. */
+/** Of the time that its caller leaves, what one neighbour may take: the others, and the answer, need some too. */
+const SHARE = 1 / 3;
+
+/** How long a neighbour may take that one can go on without, so that one that hangs does not take the whole down, ms. */
+export function patience(from: WorkContext, timeoutMs: number, now: number): number {
+  const leftMs = (from.deadlineMs ?? Number.POSITIVE_INFINITY) - now;
+  return Math.max(0, Math.min(timeoutMs, leftMs * SHARE));
+}
+
+/** The same work with no more time than a neighbour may take. */
 export function within(from: WorkContext, timeoutMs: number, now: number): WorkContext {
-  const deadlineMs = Math.min(from.deadlineMs ?? Number.POSITIVE_INFINITY, now + timeoutMs);
-  return { ...from, deadlineMs };
+  return { ...from, deadlineMs: now + patience(from, timeoutMs, now) };
 }

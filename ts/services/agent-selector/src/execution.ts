@@ -200,7 +200,8 @@ function tokensLeft(budget: Budget | undefined, used: Usage): number | undefined
 
 function withWallTime(budget: Budget | undefined, from: WorkContext, startedMs: number): WorkContext {
   if (budget?.maxWallTime === undefined) return from;
-  return within(from, durationToMillis(budget.maxWallTime), startedMs);
+  const endMs = startedMs + durationToMillis(budget.maxWallTime);
+  return { ...from, deadlineMs: Math.min(from.deadlineMs ?? endMs, endMs) };
 }
 
 function throwIfWallTimeIsOver(budget: Budget | undefined, startedMs: number, nowMs: number): void {

@@ -1,7 +1,7 @@
 import { durationToMillis, type WorkContext } from "@uait/kit";
 import type { Agent } from "./agent.js";
 import { type Candidate, type CandidateModel, candidatesOf, shuffled } from "./candidate.js";
-import { degradationOf, isAway, within } from "./degradation.js";
+import { degradationOf, isAway, patience, within } from "./degradation.js";
 import type { LearnedParameters, Models } from "./neighbours/ports.js";
 import type { Selections } from "./selections.js";
 import { classifyTask } from "./task-type.js";
@@ -160,7 +160,7 @@ export class Selector {
     from: WorkContext,
     degradations: Degradation[],
   ): Promise<void> {
-    const { selections, neighbourTimeoutMs } = this.#options;
+    const { selections, neighbourTimeoutMs, now } = this.#options;
     const record = {
       taskType,
       choices: choices.map(({ agent, arm, propensity }) => ({
@@ -172,7 +172,7 @@ export class Selector {
       })),
     };
     try {
-      const timeout = AbortSignal.timeout(neighbourTimeoutMs);
+      const timeout = AbortSignal.timeout(Math.ceil(patience(from, neighbourTimeoutMs, now())));
       await selections.put(from.identity.tenant, selectionId, record, timeout);
     } catch (error) {
       if (!isAway(error)) throw error;

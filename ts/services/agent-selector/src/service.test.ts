@@ -130,6 +130,15 @@ describe("SelectAgent", () => {
     await hurried.drain();
   });
 
+  test("neighbours_that_hang_leave_a_hurried_caller_its_answer", async () => {
+    mesh.hung.add("intelligent-parameter").add("llm-router");
+    // The service's own patience is two seconds with each; the caller has less than four for the whole.
+    const signal = AbortSignal.timeout(30_000);
+    const metadata = as("acme").set("grpc-timeout", "4000m");
+    const answer = await client.selector.selectAgent(ask(), { metadata, signal });
+    expect(answer.degradations.map(({ dependency }) => dependency)).toEqual(["llm-router", "intelligent-parameter"]);
+  });
+
   test("llm_router_away_takes_the_models_asked_for_or_its_default_and_says_so", async () => {
     mesh.away.add("llm-router");
     const any = await client.selector.selectAgent(ask({ count: 8 }), acme);
