@@ -3,7 +3,7 @@ export const MODEL_PROMPTS = ["direct", "reasoner"] as const;
 export type ModelPrompt = (typeof MODEL_PROMPTS)[number];
 
 const REASONING = `Think first, in a few short sentences. Then write the answer, and nothing else, on the last line after "Answer:".`;
-const MARKER = /^[ \t*_#]*(?:final )?answer[ \t*_]*:[ \t*_]*/gimu;
+const MARKER = /^[ \t*_#]*(?:the )?(?:final )?answer(?: is)?[ \t*_]*:[ \t*_]*/gimu;
 
 /** What a model is asked under a prompt. */
 export function askBy(prompt: ModelPrompt, request: string): string {
