@@ -89,5 +89,10 @@ bench-mesh: build ## what a call costs, by language and way; about 10 minutes
 bench-run: ## what the mesh adds to a search step, and whether search pays; needs make up, about an hour
 	@cd ts && node --import tsx --conditions=uait-source apps/bench/src/run/main.ts $(BENCH)
 
+.PHONY: bench-inference
+bench-inference: build ## how fast texts are written, against llama.cpp itself; about 5 minutes
+	@$(suite) --only "bench inference programs"
+	@PYTHONPATH=python/gen .uait/venv/bin/python python/bench/inference.py --peer .uait/peers/inference/bin/python $(ARGS)
+
 .PHONY: bench
-bench: bench-mesh bench-run ## every benchmark
+bench: bench-mesh bench-run bench-inference ## every benchmark

@@ -34,14 +34,20 @@ toolchain python3 3.11 'python3 --version' 'apt-get install python3'
 if command -v python3 >/dev/null && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
   lack "python3's venv" 'apt-get install python3-venv'
 fi
-for command in cc make tail; do
+for command in cc cmake make tail; do
   command -v "$command" >/dev/null && continue
   case "$command" in
     cc) lack 'cc (a C compiler, for the linker)' 'apt-get install build-essential' ;;
+    cmake) lack 'cmake (ml-inference compiles llama.cpp)' 'apt-get install cmake' ;;
     make) lack make 'apt-get install make' ;;
     tail) lack tail 'apt-get install coreutils' ;;
   esac
 done
+
+libclang="$(ls /usr/lib/llvm*/lib/libclang*.so* /usr/lib*/*/libclang*.so* /usr/lib*/libclang*.so* "${LIBCLANG_PATH:-/nowhere}"/libclang*.so* 2>/dev/null)"
+if [[ -z "$libclang" ]]; then
+  lack 'libclang (ml-inference makes its bindings to llama.cpp)' 'apt-get install libclang-dev, or set LIBCLANG_PATH'
+fi
 
 if ((missing > 0)); then
   printf '\n%d missing: nothing was installed or started.\n' "$missing" >&2

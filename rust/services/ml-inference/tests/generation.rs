@@ -147,7 +147,7 @@ async fn texts_at_once_do_not_mix() {
             GenerateRequest { constraint: support::constraint(form), ..greedy(&format!("{word} {STORY} {word}"), 60) };
         (word, service.generate(request).await.unwrap())
     };
-    for (word, written) in all(words.map(one)).await {
+    for (word, written) in all(words.map(|word| Box::pin(one(word)))).await {
         assert_eq!(written.text, [word; 10].join(" "));
     }
     let statistics = service.until("all have ended", |statistics| statistics.running == 0).await;

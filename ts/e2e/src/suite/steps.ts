@@ -35,6 +35,17 @@ export const steps: readonly Step[] = [
     ].join(" && "),
     onlyByName: true,
   },
+  {
+    // llama.cpp's own calls in the service's build, and its own server as a wheel, in an environment of its own.
+    name: "bench inference programs",
+    run: [
+      `(cd rust && ${CARGO} build --release --locked -p uait-ml-inference --example bare)`,
+      `install -D "${CACHE}/cargo/release/examples/bare" .uait/build/bare-llama`,
+      "python3 -m venv .uait/peers/inference",
+      ".uait/peers/inference/bin/pip install --quiet --disable-pip-version-check xllamacpp==2026.10.11549",
+    ].join(" && "),
+    onlyByName: true,
+  },
 
   { name: "contracts", run: `cd python && ${PYTHON} -m pytest tests/contracts`, count: count.pytest },
   { name: "made files", run: "make check" },
