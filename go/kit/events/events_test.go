@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	errorv1 "uait.dev/go/gen/uait/error/v1"
 	eventv1 "uait.dev/go/gen/uait/event/v1"
@@ -103,6 +104,25 @@ func TestPublish_RequestRepeated_ReturnsTheFirstReceipt(t *testing.T) {
 		if receipt.Duplicate || receipt.ID == original.ID {
 			t.Errorf("%s: got %+v", name, receipt)
 		}
+	}
+}
+
+func TestPublish_HappenedBefore_KeepsItsTime(t *testing.T) {
+	l := newLog(t, natstest.Start(t).URL, "echo-go")
+	times := make(chan time.Time, 2)
+	l.Consume("echo", func(_ context.Context, event *eventv1.Event) error {
+		times <- event.GetTime().AsTime()
+		return nil
+	})
+	startLog(t, l)
+	before := time.Unix(1_000_000, 0).UTC()
+	event := echoed("x")
+	event.Time = timestamppb.New(before)
+	if _, err := l.Publish(acme(t, 10*time.Second), "echo", "", event); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-times; !got.Equal(before) {
+		t.Errorf("it is dated %s", got)
 	}
 }
 

@@ -279,6 +279,14 @@ func TestServer_Reflection_ListsItsServices(t *testing.T) {
 	}
 }
 
+func TestServer_DependencyDown_IsTold_AndServes(t *testing.T) {
+	r := start(t, plain, Checked("weaviate", func(context.Context) string { return "down" }))
+	code, body := get(t, r.HTTPAddress(), "/healthz")
+	if code != http.StatusOK || strings.TrimSpace(body) != `{"status":"SERVING","checks":{"nats":"off","weaviate":"down"}}` {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+}
+
 func TestServer_HTTP_TellsHealthAndMetrics(t *testing.T) {
 	r := start(t, plain)
 	if _, err := r.client.Echo(acme(t), &echov1.EchoRequest{Message: "x"}); err != nil {
