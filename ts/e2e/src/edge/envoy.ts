@@ -14,7 +14,7 @@ export class Envoy {
     /** Access log so far. */
     readonly log: readonly AccessEntry[],
     /** URL of the admin listener. */
-    private readonly admin: string,
+    readonly admin: string,
     private readonly ports: Readonly<Record<string, number>>,
   ) {}
 

@@ -75,6 +75,9 @@ export class GatewayScene {
         UAIT_MESH: this.envoy.address("mesh"),
         UAIT_NATS_URL: this.nats.url,
         UAIT_LEASE: "off",
+        UAIT_CATALOGUE: inRepository(CATALOGUE_FILE),
+        UAIT_ENVOY_ADMIN: new URL(this.envoy.admin).host,
+        UAIT_HEALTH_URLS: `envoy=${this.envoy.admin}/ready,nats=http://127.0.0.1:9/healthz`,
         UAIT_DRAIN_DELAY_MS: "0",
         OTEL_SDK_DISABLED: "true",
       },
@@ -94,6 +97,11 @@ export class GatewayScene {
   /** AuthService at the edge. */
   get auth(): Client<typeof AuthServiceDefinition> {
     return createClient(AuthServiceDefinition, this.#channel);
+  }
+
+  /** MonitoringService at the edge. */
+  get monitoring(): Client<typeof MonitoringServiceDefinition> {
+    return createClient(MonitoringServiceDefinition, this.#channel);
   }
 
   async close(): Promise<void> {

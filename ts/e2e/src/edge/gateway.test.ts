@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { words } from "@uait/gateway/testing";
+import { Health } from "@uait/gen/uait/gateway/v1/monitoring.js";
+import type { CallOptions } from "nice-grpc";
 import OpenAI, { AuthenticationError, PermissionDeniedError } from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { until } from "../harness/network.js";
@@ -149,6 +151,60 @@ describe("key", () => {
     const { keys } = (await response.json()) as { keys: Record<string, string>[] };
     expect(keys.length).toBeGreaterThan(1);
     for (const key of keys) expect(Object.keys(key).sort()).toEqual(["alg", "crv", "kid", "kty", "use", "x", "y"]);
+  });
+});
+
+describe("monitoring", () => {
+  const asked = <Response>(call: (options: CallOptions) => Promise<Response>) => outcomeOf(call, bearer(admin));
+
+  test("health_is_what_envoy_and_the_services_say", async () => {
+    await openai(admin).chat.completions.create({ model: "m", messages });
+    const health = async () => (await asked((options) => scene.monitoring.getMeshHealth({}, options))).response;
+    // Envoy merges its histograms every five seconds.
+    const response = await until(
+      async () => {
+        const found = await health();
+        return found?.services.some(({ service, p99 }) => service === "llm-router" && p99 !== undefined) && found;
+      },
+      { what: "latencies", timeoutMs: 20_000, everyMs: 500 },
+    );
+    const of = (name: string) => response.services.find(({ service }) => service === name);
+    expect(of("gateway")).toMatchObject({ health: Health.HEALTH_UP, endpoints: 1, replicas: 1, troubles: [] });
+    expect(of("llm-router")).toMatchObject({ health: Health.HEALTH_UP, endpoints: 1, errorRate: 0 });
+    expect(of("llm-router")?.rps).toBeGreaterThan(0);
+    // The catalogue's other services do not run here.
+    expect(of("echo-go")).toMatchObject({ health: Health.HEALTH_DOWN, endpoints: 0, rps: 0, p50: undefined });
+    expect(response.infrastructure).toEqual([
+      { name: "envoy", health: Health.HEALTH_UP, detail: "" },
+      { name: "nats", health: Health.HEALTH_DOWN, detail: "it does not answer" },
+    ]);
+    expect(response.health).toBe(Health.HEALTH_DOWN);
+  });
+
+  test("breakers_have_envoys_limits_and_what_is_under_way", async () => {
+    const { response } = await asked((options) => scene.monitoring.listBreakers({ service: "llm-router" }, options));
+    expect(response?.breakers).toMatchObject([
+      {
+        service: "llm-router",
+        open: false,
+        limits: [
+          { name: "max_connections", limit: 1024n, used: 1n, refused: 0n },
+          { name: "max_pending_requests", limit: 16_384n, used: 0n },
+          { name: "max_requests", limit: 16_384n, used: 0n },
+        ],
+        ejections: [],
+      },
+    ]);
+  });
+
+  test("what_cannot_be_done_says_why", async () => {
+    const reset = { requestId: "reset", service: "llm-router" };
+    const outcomes = [
+      await asked((options) => scene.monitoring.resetBreaker(reset, options)),
+      await asked((options) => scene.monitoring.getTopology({}, options)),
+    ];
+    for (const outcome of outcomes)
+      expect(outcome).toMatchObject({ code: "UNIMPLEMENTED", info: { reason: "NOT_IMPLEMENTED" } });
   });
 });
 

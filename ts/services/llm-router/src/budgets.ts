@@ -39,12 +39,20 @@ export class Budgets {
   readonly #now: () => number;
   readonly #log: Logger;
   readonly #stop = new AbortController();
+  readonly #durable: boolean;
   /** What is not in the ledger yet, by tenant. */
   readonly #pending = new Map<string, Map<string, Spent>>();
   readonly #flushing = new Map<string, Promise<void>>();
 
-  constructor(options: { readonly stores: Stores; readonly now: () => number; readonly log: Logger }) {
+  constructor(options: {
+    readonly stores: Stores;
+    readonly now: () => number;
+    readonly log: Logger;
+    /** False where the event log is off: then there are no budgets, and nothing to count for them. */
+    readonly durable?: boolean;
+  }) {
     this.#stores = options.stores;
+    this.#durable = options.durable ?? true;
     this.#now = options.now;
     this.#log = options.log;
   }
@@ -99,6 +107,7 @@ export class Budgets {
 
   /** Counts what a call used. */
   charge(tenant: string, spent: Spent): void {
+    if (!this.#durable) return;
     const now = this.#now();
     const pending = this.#pending.get(tenant) ?? new Map<string, Spent>();
     this.#pending.set(tenant, pending);
@@ -147,6 +156,7 @@ export class Budgets {
   async #flush(tenant: string): Promise<void> {
     const { ledgers } = this.#stores;
     let stopped = false;
+    let complained = false;
     while ((this.#pending.get(tenant)?.size ?? 0) > 0 && !stopped) {
       stopped = this.#stop.signal.aborted;
       const signal = AbortSignal.timeout(FLUSH_TIMEOUT_MS);
@@ -158,8 +168,10 @@ export class Budgets {
         if ((await ledgers.write({ key: tenant, value, expected: known?.revision ?? 0, signal })) !== undefined)
           this.#subtract(tenant, batch);
         stopped = false;
+        complained = false;
       } catch (error) {
-        this.#log.warn("what was used is not in the ledger yet", { tenant, error });
+        if (!complained) this.#log.warn("what was used is not in the ledger yet", { tenant, error });
+        complained = true;
         await delay(FLUSH_RETRY_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
       }
     }

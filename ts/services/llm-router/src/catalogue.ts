@@ -25,9 +25,9 @@ export class ModelCatalogue {
   }
 
   /** All models, by name. */
-  async list(from: Caller, taskType = ""): Promise<KnownModel[]> {
+  async list(from: Caller, taskType = "", fresh = false): Promise<KnownModel[]> {
     const { upstreams, statistics, quality, now } = this.#options;
-    const offers = await Promise.all(upstreams.map((upstream) => upstream.offer(from)));
+    const offers = await Promise.all(upstreams.map((upstream) => upstream.offer(from, fresh)));
     const nowMs = now();
     const known = offers.flatMap(({ available, models }) =>
       models.map((model) => ({
@@ -41,16 +41,21 @@ export class ModelCatalogue {
   }
 
   /**
-   * Makes sure that a route names only models that exist. While an upstream has not told what it serves, a local name may be its.
+   * All models, by name, among them every one that a route names; asks anew where one is missing.
    *
-   * @throws RouterError `model_unknown`; StatusError DEPENDENCY_UNAVAILABLE
+   * @throws RouterError `model_unknown`; StatusError DEPENDENCY_UNAVAILABLE while an upstream, whose a local name may be, has
+   * not told yet what it serves
    */
-  async check(route: Route, known: readonly KnownModel[], from: Caller): Promise<void> {
-    const missing = namesOf(route).find((name) => !known.some(({ model }) => model.name === name));
-    if (missing === undefined && known.length > 0) return;
+  async listFor(route: Route, from: Caller, taskType: string): Promise<KnownModel[]> {
+    const known = await this.list(from, taskType);
+    if (known.length > 0 && missing(route, known) === undefined) return known;
+    const again = await this.list(from, taskType, true);
+    const name = missing(route, again);
+    if (name === undefined && again.length > 0) return again;
     const silent = await this.#silent(from);
-    if (silent !== undefined && !missing?.includes("/")) throw dependencyUnavailable(silent);
-    if (missing !== undefined) throw new RouterError({ kind: "model_unknown", model: missing });
+    if (silent !== undefined && !name?.includes("/")) throw dependencyUnavailable(silent);
+    if (name !== undefined) throw new RouterError({ kind: "model_unknown", model: name });
+    return again;
   }
 
   upstreamOf(model: Model): Upstream {
@@ -66,4 +71,8 @@ export class ModelCatalogue {
     }
     return undefined;
   }
+}
+
+function missing(route: Route, known: readonly KnownModel[]): string | undefined {
+  return namesOf(route).find((name) => !known.some(({ model }) => model.name === name));
 }

@@ -53,8 +53,7 @@ export function createHandler(options: HandlerOptions): LlmRouterServiceImplemen
 
     async getRouting({ route, inputTokens, maxOutputTokens, taskType }, context) {
       const wanted = toRoute(route);
-      const known = await catalogue.list(context, taskType);
-      await catalogue.check(wanted, known, context);
+      const known = await catalogue.listFor(wanted, context, taskType);
       const input = { route: wanted, known, needs: NO_NEEDS, inputTokens, maxOutputTokens, nowMs: now() };
       return { candidates: weigh(input).map(fromCandidate) };
     },

@@ -27,7 +27,7 @@ export async function startRouter(config: RouterConfig): Promise<RunningServer> 
   const statistics = new Statistics();
   const quality = new Quality();
   events.consume(RUN_AREA, createRunHandler(quality));
-  const budgets = new Budgets({ stores: openStores(events), now, log });
+  const budgets = new Budgets({ stores: openStores(events), now, log, durable: events.state !== "off" });
   const calls = new CallLog({ events, log, now });
   const upstreams = [
     new MeshUpstream({ mesh, patience: config.patience, now }),

@@ -4,6 +4,7 @@ import type { Mesh, MeshClient } from "@uait/kit";
 import { RouterError } from "./error.js";
 import type { Generation, UpstreamEvent } from "./generation.js";
 import { type Capability, FREE, type Model } from "./model.js";
+import { Refreshed } from "./refreshed.js";
 import type { Caller, Offer, Patience, Upstream } from "./upstream.js";
 
 /** Catalogue name of the service behind it. */
@@ -19,21 +20,18 @@ export class MeshUpstream implements Upstream {
   readonly name = SERVICE;
   readonly patience: Patience;
   readonly #client: MeshClient<typeof InferenceServiceDefinition>;
-  readonly #now: () => number;
-  #asked: { readonly atMs: number; readonly offer: Promise<Offer> } | undefined;
+  readonly #offer: Refreshed<Offer>;
   #known: readonly Model[] = [];
 
   constructor(options: { readonly mesh: Mesh; readonly patience: Patience; readonly now: () => number }) {
     this.#client = options.mesh.client(InferenceServiceDefinition);
     this.patience = options.patience;
-    this.#now = options.now;
+    this.#offer = new Refreshed({ maxAgeMs: OFFER_AGE_MS, now: options.now });
   }
 
-  async offer({ identity }: Caller): Promise<Offer> {
-    const now = this.#now();
-    if (this.#asked === undefined || now - this.#asked.atMs >= OFFER_AGE_MS)
-      this.#asked = { atMs: now, offer: this.#ask(identity) };
-    return await this.#asked.offer;
+  async offer({ identity }: Caller, fresh = false): Promise<Offer> {
+    const ask = () => this.#ask(identity);
+    return await (fresh ? this.#offer.refresh(ask) : this.#offer.get(ask));
   }
 
   async *generate(model: Model, generation: Generation, from: Caller): AsyncGenerator<UpstreamEvent> {

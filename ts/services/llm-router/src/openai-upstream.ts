@@ -5,6 +5,7 @@ import type { Generation, UpstreamEvent } from "./generation.js";
 import type { Model } from "./model.js";
 import { openAiBody } from "./openai-request.js";
 import { MalformedStream, ReportedError, readChatStream } from "./openai-stream.js";
+import { Refreshed } from "./refreshed.js";
 import type { Caller, Offer, Patience, Upstream } from "./upstream.js";
 
 /** How long what was found of the endpoint's health counts, in milliseconds. */
@@ -23,20 +24,20 @@ export class OpenAiUpstream implements Upstream {
   readonly patience: Patience;
   readonly #config: OpenAiConfig;
   readonly #now: () => number;
-  #probe: { readonly atMs: number; readonly available: Promise<boolean> } | undefined;
+  readonly #available: Refreshed<boolean>;
 
   constructor(options: { readonly config: OpenAiConfig; readonly now: () => number }) {
     this.#config = options.config;
     this.name = options.config.name;
     this.patience = options.config.patience;
     this.#now = options.now;
+    this.#available = new Refreshed({ maxAgeMs: PROBE_AGE_MS, now: options.now });
   }
 
+  // What it offers is a setting, so there is nothing fresher.
   async offer(): Promise<Offer> {
-    const now = this.#now();
-    if (this.#probe === undefined || now - this.#probe.atMs >= PROBE_AGE_MS)
-      this.#probe = { atMs: now, available: this.#answers() };
-    return { available: await this.#probe.available, models: this.#config.models };
+    const available = await this.#available.get(() => this.#answers());
+    return { available, models: this.#config.models };
   }
 
   async *generate(model: Model, generation: Generation, from: Caller): AsyncGenerator<UpstreamEvent> {

@@ -151,8 +151,7 @@ export class Router {
 
   async #candidates({ generation, route, attribution }: RoutedGeneration, from: Caller): Promise<Candidate[]> {
     const { catalogue, now } = this.#options;
-    const known = await catalogue.list(from, attribution.taskType);
-    await catalogue.check(route, known, from);
+    const known = await catalogue.listFor(route, from, attribution.taskType);
     const weighed = weigh({
       route,
       known,

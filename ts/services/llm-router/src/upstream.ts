@@ -24,8 +24,8 @@ export interface Upstream {
   /** Such as "ml-inference". */
   readonly name: string;
   readonly patience: Patience;
-  /** What it offers; at most a few seconds old. */
-  offer(from: Caller): Promise<Offer>;
+  /** What it offers, at most a few seconds ago; with `fresh`, now. Fails never: what is away is not available. */
+  offer(from: Caller, fresh?: boolean): Promise<Offer>;
   /**
    * Generates, until the signal of `from` is aborted; ends with an `end`.
    *

@@ -5,7 +5,7 @@ const sample = (atMs: number, values: Record<string, number>, times: [number, nu
   atMs,
   values: new Map(Object.entries(values)),
   histograms: new Map([
-    ["cluster.memory-static.upstream_rq_time", times.map(([upperBound, count]) => ({ upperBound, count }))],
+    ["cluster.memory.upstream_rq_time", times.map(([upperBound, count]) => ({ upperBound, count }))],
   ]),
 });
 const GET = "cluster.memory.grpc.uait.memory.v1.MemoryService.Get";
@@ -86,7 +86,8 @@ test.for([
 test.for([
   [`${GET}.0`, true],
   ["cluster.memory.grpc.13", true],
-  ["cluster.memory-static.upstream_rq_time", true],
+  ["cluster.memory.upstream_rq_time", true],
+  ["cluster.memory.external.upstream_rq_time", false],
   [`${GET}.request_message_count`, false],
   ["cluster.memory.upstream_rq_total", false],
   ["http.edge.rq_total", false],

@@ -17,7 +17,7 @@ export interface Traffic {
   readonly p99Ms: number | undefined;
 }
 
-/** Names that a sample must have, for `EnvoyAdmin.stats`: gRPC statuses by cluster, and times of the clusters that it is made of. */
+/** Names that a sample must have, for `EnvoyAdmin.stats`: gRPC statuses and times by cluster. */
 export const TRAFFIC_STATS = "^cluster\\.[a-z0-9-]+\\.(grpc\\.(.+\\.)?\\d+|upstream_rq_time)$";
 
 // What a server is to blame for (OpenTelemetry's RPC conventions).
@@ -41,7 +41,7 @@ export function trafficOf(service: string, before: Sample | undefined, after: Sa
     calls += grown;
     if (FAULTS.has(status)) faults += grown;
   }
-  const times = mergedTimes(service, before, after);
+  const times = timesOf(service, before, after);
   return {
     rps: seconds > 0 ? calls / seconds : 0,
     errorRate: calls === 0 ? 0 : faults / calls,
@@ -61,15 +61,13 @@ function growth(before: number, after: number): number {
   return after >= before ? after - before : after;
 }
 
-function mergedTimes(service: string, before: Sample | undefined, after: Sample): HistogramBucket[] {
-  const counts = new Map<number, number>();
-  for (const cluster of [`${service}-eds`, `${service}-static`]) {
-    const name = `cluster.${cluster}.upstream_rq_time`;
-    const earlier = new Map(before?.histograms.get(name)?.map(({ upperBound, count }) => [upperBound, count]));
-    for (const { upperBound, count } of after.histograms.get(name) ?? [])
-      counts.set(upperBound, (counts.get(upperBound) ?? 0) + growth(earlier.get(upperBound) ?? 0, count));
-  }
-  return [...counts].map(([upperBound, count]) => ({ upperBound, count })).sort((a, b) => a.upperBound - b.upperBound);
+function timesOf(service: string, before: Sample | undefined, after: Sample): HistogramBucket[] {
+  const name = `cluster.${service}.upstream_rq_time`;
+  const earlier = new Map(before?.histograms.get(name)?.map(({ upperBound, count }) => [upperBound, count]));
+  return (after.histograms.get(name) ?? []).map(({ upperBound, count }) => ({
+    upperBound,
+    count: growth(earlier.get(upperBound) ?? 0, count),
+  }));
 }
 
 /** The value below which a share of the values lies, as if they were spread evenly within their bucket. */
