@@ -178,7 +178,7 @@ describe("strategies and budgets", () => {
 
   test("time_ends_a_run_with_the_best_answer_so_far", async () => {
     scene.mesh.say = (_, { signal }) => (scene.mesh.generated.length === 1 ? "41" : never(signal));
-    const events = await scene.run(task({ budget: { maxWallTime: { seconds: 0n, nanos: 500_000_000 } } }));
+    const events = await scene.run(task({ budget: { maxWallTime: { seconds: 3n, nanos: 0 } } }));
     expect(answerOf(events)).toMatchObject({ text: "41", endedBy: BudgetLimit.BUDGET_LIMIT_WALL_TIME });
     await waitUntil("the others are cut off", () => scene.mesh.underWay === 0);
     expect(scene.mesh.cut).toBeGreaterThan(0);
@@ -190,7 +190,7 @@ describe("strategies and budgets", () => {
       await never(signal);
     };
     const events = await scene.run(
-      task({ budget: { maxWallTime: { seconds: 0n, nanos: 300_000_000 } }, search: { parallel: 1 } }),
+      task({ budget: { maxWallTime: { seconds: 3n, nanos: 0 } }, search: { parallel: 1 } }),
     );
     expect(answerOf(events)).toMatchObject({ text: "forty", nodes: 1, endedBy: BudgetLimit.BUDGET_LIMIT_WALL_TIME });
   });
