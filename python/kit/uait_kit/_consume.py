@@ -10,16 +10,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import nats.errors
-import nats.js.errors
 from google.protobuf.message import DecodeError
-from nats.js.api import AckPolicy, ConsumerConfig
 
 from uait.event.v1 import event_pb2
 from uait_kit._call import Call
 from uait_kit._events import EventLog, stream_of, subject_template
 from uait_kit._identity import Identity
 from uait_kit._log import log
+from uait_kit._nats import AckPolicy, ConsumerConfig, nats
 from uait_kit._status import FieldsInvalid
 from uait_kit._telemetry import Telemetry
 from uait_kit._trace import SpanKind, attribute, new_attribute, read_context

@@ -14,16 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import nats.errors
-import nats.js.errors
 from google.protobuf.timestamp_pb2 import Timestamp
-from nats.aio.client import Client
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
 from uait.error.v1 import error_pb2
 from uait.event.v1 import event_pb2
 from uait_kit._call import current_call
 from uait_kit._log import log
+from uait_kit._nats import Client, RetentionPolicy, StorageType, StreamConfig, nats
 from uait_kit._status import StatusError
 from uait_kit._trace import SpanKind, attribute, new_attribute
 
