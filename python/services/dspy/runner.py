@@ -31,7 +31,7 @@ class Outcome:
 
 
 class Runner:
-    """Runs programs. DSPy is imported by the first run: it costs a second and 45 MB."""
+    """Runs programs. DSPy is imported by the first run: it costs a second and 42 MB."""
 
     def __init__(self, router: Any) -> None:
         """Makes the runner.
