@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from uait.echo.v1 import echo_pb2
 from uait_kit import LoadMeter, Span, SpanKind, Telemetry
 from uait_kit._layers import Layers
-from uait_kit._trace import attribute
+from uait_kit._otlp import attribute
 from uait_kit.testing import eventually, settings
 
 from .echo_servicer import TENANT, calling, failure, serving

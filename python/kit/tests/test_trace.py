@@ -13,7 +13,8 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from uait_kit import Call, Identity, Span, SpanKind, Telemetry
 from uait_kit._export import Exporter
-from uait_kit._trace import Tracer, attribute, read_context
+from uait_kit._otlp import attribute
+from uait_kit._trace import Tracer, read_context
 from uait_kit.testing import eventually, settings
 
 _PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -161,9 +162,9 @@ async def test_spans_reach_the_collector_complete() -> None:
     await exporter.flush(timeout_s=5)
     await server.stop(None)
     (resource_spans,) = collector.requests[0].resource_spans
-    assert list(resource_spans.resource.attributes) == [
-        attribute("service.name", "echo"),
-        attribute("service.instance.id", "echo-1"),
+    assert [(each.key, each.value.string_value) for each in resource_spans.resource.attributes] == [
+        ("service.name", "echo"),
+        ("service.instance.id", "echo-1"),
     ]
     sent_child, sent = collector.spans
     assert (sent.name, sent.kind, sent.trace_state) == ("a.B/C", SpanKind.SPAN_KIND_SERVER, "vendor=x")
@@ -211,5 +212,6 @@ async def test_queue_keeps_the_newest_when_the_collector_stays_away() -> None:
     for number in range(9_000):
         made.start(str(number), SpanKind.SPAN_KIND_SERVER, parent=None, attributes=[]).end()
     assert not await exporter._send()
-    assert [exporter._queue[0].name, exporter._queue[-1].name, len(exporter._queue)] == ["808", "8999", 8_192]
+    spans = [span.name for span in trace_pb2.ScopeSpans.FromString(b"".join(exporter._queue)).spans]
+    assert [spans[0], spans[-1], len(spans)] == ["808", "8999", 8_192]
     await exporter.flush(timeout_s=0.1)

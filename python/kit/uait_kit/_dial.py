@@ -12,7 +12,8 @@ import grpc.aio
 
 from uait_kit._call import find_call
 from uait_kit._log import log
-from uait_kit._trace import Span, SpanKind, attribute
+from uait_kit._otlp import attribute
+from uait_kit._trace import Span, SpanKind
 
 if TYPE_CHECKING:
     from uait_kit._config import KitConfig

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from uait.error.v1 import error_pb2
 from uait_kit._status import StatusError
@@ -38,7 +40,7 @@ class Identity:
         return tuple(pair for pair in pairs if pair[1])
 
 
-def read_identity(metadata: dict[str, str], *, tenantless: bool) -> Identity:
+def read_identity(metadata: Mapping[str, str], *, tenantless: bool) -> Identity:
     """Reads the identity of a call.
 
     Args:
@@ -48,7 +50,13 @@ def read_identity(metadata: dict[str, str], *, tenantless: bool) -> Identity:
     Raises:
         StatusError: No valid tenant (TENANT_MISSING), or a subject that is too long (KEY_INVALID).
     """
-    tenant = metadata.get(TENANT_KEY, "")
+    get = metadata.get
+    return _identity(get(TENANT_KEY, ""), get(SUBJECT_KEY, ""), get(SCOPES_KEY, ""), tenantless)
+
+
+# The same few callers call again and again; what is refused is not kept.
+@lru_cache(maxsize=1_024)
+def _identity(tenant: str, subject: str, scopes: str, tenantless: bool) -> Identity:
     if not _TENANT.fullmatch(tenant):
         if not tenantless:
             raise StatusError(
@@ -56,8 +64,6 @@ def read_identity(metadata: dict[str, str], *, tenantless: bool) -> Identity:
                 f"the call carries no valid tenant: {TENANT_KEY} must be [a-z0-9][a-z0-9-]{{0,62}}",
             )
         tenant = ""
-    subject = metadata.get(SUBJECT_KEY, "")
     if len(subject) > _MAX_SUBJECT:
         raise StatusError(error_pb2.REASON_KEY_INVALID, f"{SUBJECT_KEY} is longer than {_MAX_SUBJECT} characters")
-    scopes = metadata.get(SCOPES_KEY, "")
     return Identity(tenant, subject, tuple(scopes.split(" ")) if scopes else ())

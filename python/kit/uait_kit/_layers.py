@@ -16,6 +16,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from uait.error.v1 import error_pb2
+from uait_kit._deadlines import Deadlines
 from uait_kit._served import Method, Served
 from uait_kit._status import ErrorMap, StatusError
 from uait_kit._validate import validate
@@ -43,6 +44,7 @@ class Layers:
         self.telemetry = telemetry
         self.meter = meter
         self.max_message_bytes = max_message_bytes
+        self.deadlines = Deadlines()
 
     def wrap(
         self,
@@ -94,7 +96,13 @@ class _Route:
         self._parse: Callable[[bytes], Message] = made.request_deserializer
         self._serialise: Callable[[Message], bytes] = made.response_serializer
         self._method = Method(
-            service, method, telemetry=layers.telemetry, meter=layers.meter, errors=errors, tenantless=tenantless
+            service,
+            method,
+            telemetry=layers.telemetry,
+            meter=layers.meter,
+            deadlines=layers.deadlines,
+            errors=errors,
+            tenantless=tenantless,
         )
 
     async def unary_unary(self, raw: bytes, context: _Context) -> bytes:

@@ -71,7 +71,7 @@ class LoadMeter:
     def finished(self, code: grpc.StatusCode) -> None:
         """Counts a call that ended."""
         self._finished += 1
-        if code in _FAULTS:
+        if code is not grpc.StatusCode.OK and code in _FAULTS:
             self._faults += 1
 
     def measure(self) -> None:

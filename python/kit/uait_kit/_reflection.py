@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import grpc
-import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from uait_kit._methods import Methods
 
 __all__ = ["REFLECTION_SERVICE", "add_reflection"]
 
@@ -19,8 +20,8 @@ _PACKAGE = "grpc.reflection.v1"
 REFLECTION_SERVICE = f"{_PACKAGE}.ServerReflection"
 
 
-def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Has `server` describe `services` and reflection itself."""
+def add_reflection(methods: Methods, services: Iterable[str]) -> None:
+    """Adds the methods that describe `services` and reflection itself."""
     _describe_v1()
     servicer = reflection.aio.ReflectionServicer((*services, REFLECTION_SERVICE))
     handler = grpc.stream_stream_rpc_method_handler(
@@ -28,7 +29,7 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    server.add_registered_method_handlers(REFLECTION_SERVICE, {"ServerReflectionInfo": handler})
+    methods.add(REFLECTION_SERVICE, "ServerReflectionInfo", handler)
 
 
 def _describe_v1() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from uait.error.v1 import error_pb2
 from uait_kit._consume import Consumer, EventHandler
 from uait_kit._dial import MeshChannel, dial
 from uait_kit._events import EventLog
@@ -22,8 +22,9 @@ from uait_kit._layers import Layers
 from uait_kit._lease import Lease, endpoint_of
 from uait_kit._load import LoadMeter
 from uait_kit._log import log
+from uait_kit._methods import Methods, Registrar
 from uait_kit._reflection import REFLECTION_SERVICE, add_reflection
-from uait_kit._status import DETAILS_KEY, ErrorMap, StatusError
+from uait_kit._status import ErrorMap
 from uait_kit._telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -205,14 +206,18 @@ class Server:
         layers = Layers(
             telemetry=self._kit.telemetry, meter=self._meter, max_message_bytes=self._config.max_message_bytes
         )
+        methods = Methods()
         names: list[str] = []
         for service in self._services:
-            registrar = _Registrar(self._server, layers, service)
+            wrap = partial(layers.wrap, errors=service.errors, tenantless=service.tenantless)
+            registrar = Registrar(methods, wrap=wrap)
             service.add(service.servicer, registrar)
             names += registrar.names
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_reflection(self._server, (*names, _HEALTH_SERVICE))
-        self._server.add_generic_rpc_handlers((_Unknown(),))
+        # Generated code wants a server, of which it calls what a registrar has.
+        unwrapped: Any = Registrar(methods)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, unwrapped)
+        add_reflection(methods, (*names, _HEALTH_SERVICE))
+        self._server.add_generic_rpc_handlers((methods,))
         return [*names, _HEALTH_SERVICE, REFLECTION_SERVICE]
 
     def _bind(self) -> int:
@@ -239,48 +244,6 @@ class Server:
         events = self._kit.events
         nats = "off" if not events.enabled else "up" if events.up else "down"
         return self._serving, {"nats": nats}
-
-
-class _Registrar:
-    """Stands in for the server while generated code registers a service, and wraps each handler."""
-
-    def __init__(self, server: grpc.aio.Server, layers: Layers, service: Service) -> None:
-        self._server = server
-        self._layers = layers
-        self._service = service
-        self.names: list[str] = []
-
-    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Takes nothing: registered methods are the same handlers, found without a search."""
-
-    def add_registered_method_handlers(
-        self, name: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
-    ) -> None:
-        self.names.append(name)
-        self._server.add_registered_method_handlers(
-            name,
-            {
-                method: self._layers.wrap(
-                    name, method, handler, errors=self._service.errors, tenantless=self._service.tenantless
-                )
-                for method, handler in handlers.items()
-            },
-        )
-
-
-class _Unknown(grpc.GenericRpcHandler):
-    """Answers methods that nobody serves, with a reason."""
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
-        method = handler_call_details.method.removeprefix("/")
-        error = StatusError(
-            error_pb2.REASON_NOT_IMPLEMENTED, f"no method {method} is served here", metadata={"what": method}
-        )
-
-        async def answer(requests: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            await context.abort(error.code, error.message, ((DETAILS_KEY, error.details()),))
-
-        return grpc.stream_stream_rpc_method_handler(answer)
 
 
 def _server_options(config: KitConfig) -> tuple[tuple[str, int], ...]:

@@ -11,15 +11,17 @@ import grpc.aio
 
 from uait.error.v1 import error_pb2
 from uait_kit._call import Call
+from uait_kit._deadlines import Deadlines
 from uait_kit._identity import Identity, read_identity
 from uait_kit._log import log
+from uait_kit._methods import request_metadata
+from uait_kit._otlp import attribute
 from uait_kit._status import DETAILS_KEY, ErrorMap, StatusError, status_of
 from uait_kit._telemetry import Telemetry
-from uait_kit._trace import Span, SpanKind, attribute, read_context
+from uait_kit._trace import Span, SpanKind, read_context
 
 if TYPE_CHECKING:
-    from prometheus_client import Histogram
-
+    from uait_kit._durations import Durations
     from uait_kit._load import LoadMeter
 
 __all__ = ["Method", "Served"]
@@ -47,6 +49,9 @@ _SPAN_ERRORS = frozenset(
     }
 )
 
+# An enum of protobuf looks its members up by name.
+_SERVER = SpanKind.SPAN_KIND_SERVER
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -60,6 +65,7 @@ class Method:
         *,
         telemetry: Telemetry,
         meter: LoadMeter,
+        deadlines: Deadlines,
         errors: ErrorMap,
         tenantless: bool,
     ) -> None:
@@ -70,11 +76,13 @@ class Method:
             name: Name of the method.
             telemetry: Takes spans and durations.
             meter: Counts calls and holds the overload limit.
+            deadlines: Tells calls that their time is over.
             errors: The service's own map of errors.
             tenantless: Whether calls need no tenant.
         """
         self.full_name = f"{service}/{name}"
         self.meter = meter
+        self.deadlines = deadlines
         self.errors = errors
         self.tenantless = tenantless
         self._service = service
@@ -85,25 +93,27 @@ class Method:
             attribute("rpc.service", service),
             attribute("rpc.method", name),
         ]
-        self._durations: dict[grpc.StatusCode, Histogram] = {}
+        self._durations: dict[grpc.StatusCode, Durations] = {}
+        self._ok = telemetry.call_durations.of(service, name, grpc.StatusCode.OK)
 
     def start_span(self, metadata: dict[str, str], identity: Identity) -> Span:
         """Starts the span of a call."""
         attributes = self._attributes.copy()
         if identity.tenant:
             attributes.append(attribute("uait.tenant", identity.tenant))
-        return self._telemetry.start_span(
-            self.full_name, SpanKind.SPAN_KIND_SERVER, parent=read_context(metadata), attributes=attributes
-        )
+        return self._telemetry.start_span(self.full_name, _SERVER, parent=read_context(metadata), attributes=attributes)
 
     def observe(self, code: grpc.StatusCode, duration_s: float) -> None:
         """Counts a call that ended."""
         self.meter.finished(code)
-        duration = self._durations.get(code)
-        if duration is None:
-            duration = self._telemetry.server_duration.labels(self._service, self._name, str(code.value[0]))
-            self._durations[code] = duration
-        duration.observe(duration_s)
+        if code is grpc.StatusCode.OK:
+            self._ok.observe(duration_s)
+            return
+        durations = self._durations.get(code)
+        if durations is None:
+            durations = self._telemetry.call_durations.of(self._service, self._name, code)
+            self._durations[code] = durations
+        durations.observe(duration_s)
 
 
 class Served:
@@ -118,7 +128,9 @@ class Served:
         "_refusal",
         "_slack_s",
         "_started_s",
-        "_timer",
+        "_task",
+        "expires_s",
+        "timer",
     )
 
     def __init__(self, method: Method, context: _Context) -> None:
@@ -127,7 +139,7 @@ class Served:
         self._context = context
         self._refusal: StatusError | None = None
         # Keys of text only: those that end in -bin carry bytes and mean nothing to the kit.
-        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        metadata = {key: value for key, value in request_metadata() if isinstance(value, str)}
         try:
             identity = read_identity(metadata, tenantless=method.tenantless)
         except StatusError as error:
@@ -140,12 +152,14 @@ class Served:
 
         left_s = context.time_remaining()
         self._deadline = False
-        self._timer: asyncio.TimerHandle | None = None
         self._slack_s = 0.0
+        self.timer: asyncio.TimerHandle | None = None
         if left_s is not None:
             self._slack_s = min(_DEADLINE_SLACK_S, left_s * _DEADLINE_SLACK_SHARE)
-            task = asyncio.current_task()
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, left_s - _DEADLINE_LEAD_S), self._expire, task)
+            loop = asyncio.get_running_loop()
+            self._task = asyncio.current_task(loop)
+            self.expires_s = loop.time() + max(0.0, left_s - _DEADLINE_LEAD_S)
+            method.deadlines.add(self, loop)
         self._call = Call(identity, span, time_left_s=left_s)
         self._call.enter()
 
@@ -207,10 +221,11 @@ class Served:
             return None
         return status_of(error, self._method.errors)
 
-    def _expire(self, task: asyncio.Task[Any] | None) -> None:
+    def expire(self) -> None:
+        """Ends the call at its deadline; for Deadlines."""
         self._deadline = True
-        if task is not None:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     def _abandoned(self) -> grpc.StatusCode:
         left_s = self._call.time_left_s
@@ -219,11 +234,10 @@ class Served:
         return grpc.StatusCode.CANCELLED
 
     def _end(self, code: grpc.StatusCode) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._method.deadlines.remove(self)
         self._method.meter.in_flight -= 1
         self._method.observe(code, time.perf_counter() - self._started_s)
         span = self._call.span
         span.set("rpc.grpc.status_code", code.value[0])
-        span.end(failed=code in _SPAN_ERRORS)
+        span.end(failed=code is not grpc.StatusCode.OK and code in _SPAN_ERRORS)
         self._call.end(code)

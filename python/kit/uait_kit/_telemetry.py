@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from uait_kit._call import current_call
+from uait_kit._durations import CallDurations
 from uait_kit._export import Exporter
-from uait_kit._trace import Parent, Span, SpanKind, Tracer, attribute
+from uait_kit._otlp import Attribute, attribute
+from uait_kit._trace import Parent, Span, SpanKind, Tracer
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-
     from uait_kit._config import KitConfig
 
 __all__ = ["Telemetry"]
 
-_DURATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _FLUSH_TIMEOUT_S = 2.0
 
 
@@ -31,7 +30,7 @@ class Telemetry:
 
     Attributes:
         registry: Prometheus metrics, process metrics included.
-        server_duration: Histogram of calls served, in seconds.
+        call_durations: Histogram of calls served, in seconds.
         events_published: Counter of events by area and outcome (`stored`, `duplicate`, `failed`).
         events_handled: Counter of events by area and outcome (`handled`, `duplicate`, `failed`, `malformed`).
     """
@@ -51,13 +50,7 @@ class Telemetry:
         self._tracer = Tracer(ratio=config.sampler_ratio, ended=None if config.otel_disabled else spans)
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.server_duration = Histogram(
-            "rpc_server_duration_seconds",
-            "Time from the arrival of a call until its handler ended.",
-            ("rpc_service", "rpc_method", "rpc_grpc_status_code"),
-            buckets=_DURATION_BUCKETS_S,
-            registry=self.registry,
-        )
+        self.call_durations = CallDurations(self.registry)
         self._in_flight = Gauge("rpc_server_in_flight", "Calls being served.", registry=self.registry)
         self.events_published = Counter(
             "events_published", "Events offered to the log.", ("area", "outcome"), registry=self.registry
@@ -71,7 +64,7 @@ class Telemetry:
         self._in_flight.set_function(count)
 
     def start_span(
-        self, name: str, kind: SpanKind.ValueType, *, parent: Parent | None, attributes: list[KeyValue]
+        self, name: str, kind: SpanKind.ValueType, *, parent: Parent | None, attributes: list[Attribute]
     ) -> Span:
         """Starts a span; see Tracer.start."""
         return self._tracer.start(name, kind, parent=parent, attributes=attributes)

@@ -11,13 +11,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-__all__ = ["Parent", "Span", "SpanKind", "TraceContext", "Tracer", "attribute", "new_attribute", "read_context"]
+from uait_kit._otlp import Attribute, attribute
+
+__all__ = ["Parent", "Span", "SpanKind", "TraceContext", "Tracer", "read_context"]
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NO_TRACE = "0" * 32
@@ -100,7 +100,7 @@ class Span:
         span_id: str,
         parent: Parent | None,
         sampled: bool,
-        attributes: list[KeyValue],
+        attributes: list[Attribute],
         ended: Callable[[Span], None] | None,
     ) -> None:
         """Starts the span; for Tracer."""
@@ -159,7 +159,7 @@ class Tracer:
         # Ids must be unique, not secret; each process seeds its own generator.
         self._bits = random.Random().getrandbits
 
-    def start(self, name: str, kind: SpanKind.ValueType, *, parent: Parent | None, attributes: list[KeyValue]) -> Span:
+    def start(self, name: str, kind: SpanKind.ValueType, *, parent: Parent | None, attributes: list[Attribute]) -> Span:
         """Starts a span.
 
         Args:
@@ -210,23 +210,3 @@ def read_context(headers: Mapping[str, str]) -> TraceContext | None:
         return None
     state = headers.get("tracestate", "")
     return TraceContext(trace_id, span_id, int(flags, 16) & 1 == 1, state if len(state) <= _MAX_STATE else "")
-
-
-# Typed, because 1 and True are equal as keys.
-@lru_cache(maxsize=1_024, typed=True)
-def attribute(key: str, value: str | bool | int | float) -> KeyValue:
-    """Returns an attribute of a value that comes again; the same object for the same arguments, never to be changed."""
-    return new_attribute(key, value)
-
-
-def new_attribute(key: str, value: str | bool | int | float) -> KeyValue:
-    """Returns an attribute as OTLP has it."""
-    match value:
-        case bool():
-            return KeyValue(key=key, value=AnyValue(bool_value=value))
-        case int():
-            return KeyValue(key=key, value=AnyValue(int_value=value))
-        case float():
-            return KeyValue(key=key, value=AnyValue(double_value=value))
-        case _:
-            return KeyValue(key=key, value=AnyValue(string_value=value))
