@@ -6,7 +6,6 @@ who calls and how much time is left; stubs on `Kit.mesh` call other services; `K
 event log.
 """
 
-import uait_kit._aiohttp  # noqa: F401
 from uait_kit._call import Call, current_call
 from uait_kit._config import ConfigError, Environment, KitConfig, TlsFiles
 from uait_kit._consume import Consumer, EventHandler

@@ -17,11 +17,8 @@ from uait_kit._call import Call
 from uait_kit._events import EventLog, stream_of, subject_template
 from uait_kit._identity import Identity
 from uait_kit._log import log
-<<<<<<< Updated upstream
 from uait_kit._nats import AckPolicy, ConsumerConfig, nats
-=======
 from uait_kit._otlp import attribute, new_attribute
->>>>>>> Stashed changes
 from uait_kit._status import FieldsInvalid
 from uait_kit._telemetry import Telemetry
 from uait_kit._trace import SpanKind, read_context

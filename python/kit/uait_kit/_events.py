@@ -20,11 +20,8 @@ from uait.error.v1 import error_pb2
 from uait.event.v1 import event_pb2
 from uait_kit._call import current_call
 from uait_kit._log import log
-<<<<<<< Updated upstream
 from uait_kit._nats import Client, RetentionPolicy, StorageType, StreamConfig, nats
-=======
 from uait_kit._otlp import attribute, new_attribute
->>>>>>> Stashed changes
 from uait_kit._status import StatusError
 from uait_kit._trace import SpanKind
 
