@@ -37,6 +37,8 @@ fn session(library: &Path, file: &Path, threads: usize) -> Result<Session, Fault
     let environment = environment(library)?;
     let build = || -> Result<Session, ort::Error> {
         Session::builder(&environment)?
+            // The arena keeps what the largest batch took for ever: 469 MB of MiniLM's after 16 texts of 256 tokens, 173 without.
+            .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(false).build()])?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
             // Spinning threads take their cores from the language model's.
