@@ -2,8 +2,8 @@ import { Detail } from "@uait/gen/uait/orchestrator/v1/orchestrator.js";
 import { Status } from "@uait/kit";
 import { waitUntil } from "@uait/kit/testing";
 import { describe, expect, test } from "vitest";
-import { never, Scene } from "./testing/scene.js";
-import { answerOf, casesOf, numeric, refusal, task, valuesOf } from "./testing/service.js";
+import { idOf, never, Scene } from "./testing/scene.js";
+import { answerOf, as, casesOf, numeric, refusal, task, valuesOf } from "./testing/service.js";
 import { BudgetLimit, Strategy } from "./vocabulary.js";
 
 const scene = new Scene();
@@ -124,6 +124,16 @@ describe("a run", () => {
   test("detail_answer_tells_the_start_and_the_answer_only", async () => {
     const events = await scene.run(task({ detail: Detail.DETAIL_ANSWER }));
     expect(casesOf(events)).toEqual(["started", "answer"]);
+  });
+
+  test("forgotten_run_leaves_no_text_in_the_search_nor_among_the_runs", async () => {
+    await scene.run(task());
+    expect(Buffer.from(scene.mesh.tree.nodes[0]?.state ?? []).toString()).toBe("42");
+    const request = task({ forgotten: true });
+    expect(answerOf(await scene.run(request)).text).toBe("42");
+    expect(scene.mesh.tree.nodes[0]?.state.length).toBe(0);
+    const { run } = await scene.service.client.getRun({ runId: idOf(request) }, as("acme"));
+    expect(run).toMatchObject({ task: "", answer: { text: "", score: 1, verdicts: [] } });
   });
 
   test("answer_is_stored_as_context_unless_it_is_bad_or_the_run_forgotten", async () => {

@@ -92,7 +92,7 @@ export class Preparation {
     taskType: string,
     actions: readonly Action[],
   ): Promise<{ readonly planner: Planner; readonly searchId: string }> {
-    const { runId, limits, strategy, targetScore, maxDepth, seed } = this.#options.job;
+    const { runId, limits, strategy, targetScore, maxDepth, seed, forgotten } = this.#options.job;
     const { maxNodes, maxWallTimeMs } = limits;
     const names = actions.map(({ name }) => name);
     const local = new LocalPlanner({ actions: names, maxNodes, newId: randomUUID });
@@ -110,6 +110,7 @@ export class Preparation {
       targetScore,
       maxDepth,
       askTtlMs: maxWallTimeMs + ASK_MARGIN_MS,
+      keepsTexts: !forgotten,
     };
     const effect = "attempts are fresh ones only: none refines another";
     const created = await this.#optional<OpenSearch | undefined>("ab-mcts", effect, undefined, (from) =>

@@ -28,7 +28,7 @@ export class MeshSearches implements Searches {
   }
 
   async create(wish: SearchWish, from: WorkContext): Promise<OpenSearch> {
-    const { requestId, runId, taskType, actions, seed, maxNodes, targetScore, maxDepth, askTtlMs } = wish;
+    const { requestId, runId, taskType, actions, seed, maxNodes, targetScore, maxDepth, askTtlMs, keepsTexts } = wish;
     return await this.open(
       requestId,
       {
@@ -44,11 +44,12 @@ export class MeshSearches implements Searches {
         labels: { run: runId },
       },
       from,
+      keepsTexts,
     );
   }
 
   /** Creates a search by its specification. */
-  async open(requestId: string, spec: SearchSpec, from: WorkContext): Promise<OpenSearch> {
+  async open(requestId: string, spec: SearchSpec, from: WorkContext, keepsTexts = true): Promise<OpenSearch> {
     const { search } = await retrying(
       from.signal,
       () => this.#client.createSearch({ requestId, spec }, { from }),
@@ -56,7 +57,7 @@ export class MeshSearches implements Searches {
     );
     if (search === undefined) throw new Error("a search was created without being told");
     const { searchId } = search;
-    return { searchId, planner: (work) => new MeshPlanner(this.#client, searchId, work) };
+    return { searchId, planner: (work) => new MeshPlanner(this.#client, searchId, work, keepsTexts) };
   }
 
   async get(searchId: string, from: WorkContext) {
@@ -74,12 +75,14 @@ export class MeshSearches implements Searches {
 export class MeshPlanner implements Planner {
   readonly #client: Client;
   readonly #searchId: string;
+  readonly #keepsTexts: boolean;
   readonly #from: WorkContext;
   /** Our id of each node by the search's. */
   readonly #nodes = new Map<string, string>([[ROOT, ROOT]]);
   #asked = 0;
 
-  constructor(client: Client, searchId: string, from: WorkContext) {
+  constructor(client: Client, searchId: string, from: WorkContext, keepsTexts: boolean) {
+    this.#keepsTexts = keepsTexts;
     this.#client = client;
     this.#searchId = searchId;
     this.#from = from;
@@ -101,7 +104,7 @@ export class MeshPlanner implements Planner {
     outcome: Outcome,
     signal: AbortSignal,
   ): Promise<PlanState & { readonly searchNodeId?: string | undefined }> {
-    const request = { searchId: this.#searchId, outcomes: [meshOutcome(outcome)] };
+    const request = { searchId: this.#searchId, outcomes: [meshOutcome(outcome, this.#keepsTexts)] };
     const answer = await retrying(signal, () => this.#client.tell(request, this.#options(signal)));
     const result = answer.told[0]?.result;
     const searchNodeId = result?.$case === "node" ? result.value.nodeId : undefined;
@@ -119,12 +122,12 @@ function stateOf({ state, endedBy }: { readonly state: SearchState; readonly end
   return { ended: state === SearchState.SEARCH_STATE_ENDED, endedBy: limit };
 }
 
-function meshOutcome(outcome: Outcome): MeshOutcome {
+function meshOutcome(outcome: Outcome, keepsTexts: boolean): MeshOutcome {
   if ("failure" in outcome) {
     return { askId: outcome.nodeId, outcome: { $case: "failed", value: outcome.failure } };
   }
   const { nodeId, score, text, usage } = outcome;
-  const state = Buffer.from(text).subarray(0, MAX_STATE_BYTES);
+  const state = Buffer.from(keepsTexts ? text : "").subarray(0, MAX_STATE_BYTES);
   return { askId: nodeId, outcome: { $case: "scored", value: { score, state, usage } } };
 }
 

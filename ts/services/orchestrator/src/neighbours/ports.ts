@@ -157,6 +157,8 @@ export interface SearchWish {
   readonly targetScore: number;
   readonly maxDepth: number;
   readonly askTtlMs: number;
+  /** Whether the texts of attempts may be kept with their nodes. */
+  readonly keepsTexts: boolean;
 }
 
 export interface SearchFeedback {
