@@ -24,6 +24,8 @@ type Candidate struct {
 	Memory Memory
 	// Cosine is that of its embedding and the query's; 0 when it was found by words.
 	Cosine float64
+	// Common says that the words which found it are in more than half of the tenant's memories, so that they tell nothing.
+	Common bool
 	// Snippet is the passage with the words; "" when it was found by meaning alone.
 	Snippet string
 }
@@ -55,6 +57,10 @@ type Scoring struct {
 // the first of every list has 1 (kit/fusion); by words alone the same of one list, because BM25 has no upper bound; by meaning
 // alone the cosine, and 0 below it.
 func (s Scoring) hits(worded, near []Candidate, now time.Time) []Hit {
+	if s.Ranking == Hybrid {
+		// Ranks hide that "the" alone matched; what meaning can rank is left to it then.
+		worded = slices.DeleteFunc(slices.Clone(worded), func(c Candidate) bool { return c.Common && c.Memory.Indexed })
+	}
 	byID := map[string]*Hit{}
 	for i, c := range near {
 		byID[c.Memory.ID] = &Hit{Candidate: c, VectorRank: i + 1}

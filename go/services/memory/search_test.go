@@ -108,7 +108,7 @@ func TestSearch_criteria_leaveOutWhatDoesNotFulfilThem(t *testing.T) {
 		"before": {&memoryv1.SearchRequest{CreateTime: &typesv1.TimeRange{End: timestamppb.New(middle.Add(time.Microsecond))}}, []string{"note one"}},
 		"since":  {&memoryv1.SearchRequest{CreateTime: &typesv1.TimeRange{Start: timestamppb.New(middle.Add(time.Nanosecond))}}, []string{"note three", "note two"}},
 		"limit":  {&memoryv1.SearchRequest{Limit: 1, Tags: []string{"y"}, Filter: filter, Kinds: []memoryv1.MemoryKind{memoryv1.MemoryKind_MEMORY_KIND_EPISODIC}}, []string{"note two"}},
-		"score":  {&memoryv1.SearchRequest{MinScore: 1.0, Tags: []string{"y"}, Kinds: []memoryv1.MemoryKind{memoryv1.MemoryKind_MEMORY_KIND_SEMANTIC}}, []string{"note three"}},
+		"score":  {&memoryv1.SearchRequest{MinScore: 0.5, Tags: []string{"y"}, Kinds: []memoryv1.MemoryKind{memoryv1.MemoryKind_MEMORY_KIND_SEMANTIC}}, []string{"note three"}},
 	} {
 		for _, ranking := range []memoryv1.SearchRequest_Ranking{0, keyword, vector} {
 			c.request.Query, c.request.Ranking = "note", ranking
@@ -163,6 +163,39 @@ func TestSearch_neighbourAway_ranksByWordsAndSaysSo(t *testing.T) {
 	}
 	if response := m.search(t, as(t, "newcomer"), &memoryv1.SearchRequest{Query: "car"}); len(response.GetHits())+len(response.GetDegradations()) != 0 {
 		t.Errorf("a tenant without memories got %v", response)
+	}
+}
+
+func TestSearch_wordsOfMostMemories_countForNothingBesideMeaning(t *testing.T) {
+	n := startNeighbours(t)
+	m := startMemory(t, t.TempDir(), n, nil)
+	ctx := as(t, "acme")
+	m.texts(t, ctx, "the button of the printer", "the cat", "the invoice", "automobile", "the sky")
+	m.indexed(t, ctx)
+	query := &memoryv1.SearchRequest{Query: "where is the vehicle"}
+	if hit := m.search(t, ctx, query).GetHits()[0]; hit.GetMemory().GetText() != "automobile" || hit.GetScore() != 0.5 || hit.GetKeywordRank() != 0 {
+		t.Errorf("the first is %v", hit)
+	}
+	query.Ranking = keyword
+	if got := texts(m.search(t, ctx, query)); len(got) != 4 {
+		t.Errorf("by words alone: got %v", got)
+	}
+	n.inferenceAway.Store(true)
+	fresh := m.texts(t, ctx, "the newest")[0] // The index has it not: words are all there is to find it by.
+	n.inferenceAway.Store(false)
+	n.vectorsAway.Store(true)
+	query.Ranking = 0
+	if got := m.search(t, ctx, query); !slices.ContainsFunc(got.GetHits(), func(h *memoryv1.SearchResponse_Hit) bool { return h.GetMemory().GetMemoryId() == fresh }) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestScoring_commonWords_areLeftToMeaningOnlyWhereItCanRank(t *testing.T) {
+	indexed, fresh := Memory{ID: "indexed", Indexed: true}, Memory{ID: "fresh"}
+	worded := []Candidate{{Memory: indexed, Common: true}, {Memory: fresh, Common: true}}
+	hits := Scoring{Ranking: Hybrid, VectorWeight: 0.5, Limit: 10}.hits(worded, nil, time.Unix(0, 0))
+	if len(hits) != 1 || hits[0].Memory.ID != "fresh" || hits[0].KeywordRank != 1 {
+		t.Errorf("got %v", hits)
 	}
 }
 

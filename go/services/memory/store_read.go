@@ -137,6 +137,10 @@ func (s *store) history(ctx context.Context, tenant, id string, below, most int)
 	return versions[:most], true, nil
 }
 
+// commonest is the least BM25 of a memory that a telling word found: FTS5 gives a word in more than half of the rows a weight of
+// 1e-6, and a query has at most maxWords of them.
+const commonest = 2e-4
+
 // words finds the memories that have words of query, best first by BM25, at most most.
 func (s *store) words(ctx context.Context, tenant, query string, c Criteria, most int) (found []Candidate, err error) {
 	expression := matchExpression(query)
@@ -147,19 +151,20 @@ func (s *store) words(ctx context.Context, tenant, query string, c Criteria, mos
 	condition, args := s.where(id, c)
 	words := wordsTable(id)
 	// CROSS JOIN reads the index first, in its own order; memories are looked at one by one until there are enough.
-	rows, err := s.reader.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s CROSS JOIN memories m ON m.id = %s.rowid WHERE %s MATCH ? AND %s ORDER BY %s.rank",
-		columns, words, words, words, condition, words), append([]any{expression}, args...)...)
+	rows, err := s.reader.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s.rank FROM %s CROSS JOIN memories m ON m.id = %s.rowid WHERE %s MATCH ? AND %s ORDER BY %s.rank",
+		columns, words, words, words, words, condition, words), append([]any{expression}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("search by words: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for len(found) < most && rows.Next() {
-		m, err := scanMemory(rows)
+		var rank float64 // BM25 times -1
+		m, err := scanMemory(rows, &rank)
 		if err != nil {
 			return nil, err
 		}
 		if c.Filter.Matches(m.Properties) {
-			found = append(found, Candidate{Memory: m})
+			found = append(found, Candidate{Memory: m, Common: -rank < commonest})
 		}
 	}
 	return found, rows.Err()
