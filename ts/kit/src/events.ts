@@ -3,6 +3,7 @@ import { AbsentBucket, type Bucket, type BucketOptions, NatsBucket } from "./buc
 import type { KitConfig } from "./config.js";
 import { ConsumerLoop } from "./event-consumer.js";
 import { publishEvent } from "./event-publish.js";
+import { type ReadOptions, readEvents } from "./event-read.js";
 import { ReplayLoop } from "./event-replay.js";
 import type { Identity } from "./identity.js";
 import type { Logger } from "./log.js";
@@ -61,6 +62,8 @@ export interface Events {
 export interface EventLog extends Events {
   /** Opens a bucket of values by key, made where there is none. */
   bucket<Value>(options: BucketOptions<Value>): Bucket<Value>;
+  /** Reads events that are stored, oldest first. @throws StatusError DEPENDENCY_UNAVAILABLE */
+  read(options: ReadOptions): AsyncIterable<Event>;
   /**
    * Hands over every event of an area, the oldest first, and then each as it is stored, to every process that asks.
    * Returns when all that was stored before has been handed over: at once where the event log is off.
@@ -100,6 +103,7 @@ export function openEvents(options: { readonly config: KitConfig; readonly telem
       replays.push(replay);
       await replay.caughtUp;
     },
+    read: (read) => readEvents(link, read),
     async close() {
       for (const bucket of buckets) bucket.stop();
       await Promise.all([...consumers, ...replays].map((loop) => loop.stop()));

@@ -15,6 +15,7 @@ export {
 export { dial, type Mesh, type MeshCallOptions, type MeshClient } from "./dial.js";
 export { durationToMillis, millisToDuration } from "./duration.js";
 export { RecentIds } from "./event-consumer.js";
+export type { ReadOptions } from "./event-read.js";
 export {
   type EventContext,
   type EventHandler,

@@ -35,7 +35,7 @@ export type RouterFailure =
   | { readonly kind: "etag_mismatch"; readonly etag: string }
   | { readonly kind: "request_id_reused"; readonly requestId: string }
   | { readonly kind: "expression_invalid"; readonly field: string; readonly detail: string }
-  | { readonly kind: "not_implemented"; readonly what: string };
+  | { readonly kind: "time_range_invalid" };
 
 /** The error of this service's domain. */
 export class RouterError extends Error {
@@ -138,12 +138,12 @@ const STATUSES: {
       message: `${field} is no JSON Schema: ${detail}`,
       metadata: { field, kind: "json_schema", position: "" },
     }),
-  not_implemented: ({ what }) =>
+  time_range_invalid: () =>
     StatusError.of({
-      code: Status.UNIMPLEMENTED,
-      reason: "NOT_IMPLEMENTED",
-      message: `${what} is not part of this build yet`,
-      metadata: { what },
+      code: Status.INVALID_ARGUMENT,
+      reason: "VALUE_CONFLICT",
+      message: "time_range ends before it starts",
+      metadata: { field: "time_range" },
     }),
 };
 

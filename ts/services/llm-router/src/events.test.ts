@@ -1,5 +1,5 @@
 import type { Event } from "@uait/gen/uait/event/v1/event.js";
-import { LlmRouterServiceDefinition, Preference } from "@uait/gen/uait/llm_router/v1/llm_router.js";
+import { LlmRouterServiceDefinition, Preference, UsageDimension } from "@uait/gen/uait/llm_router/v1/llm_router.js";
 import { FinishReason, Role } from "@uait/gen/uait/types/v1/generation.js";
 import { type EventLog, openEvents, type RunningServer, Status, startTelemetry } from "@uait/kit";
 import { drainStream, failureOf, NatsServer, testConfig, waitUntil } from "@uait/kit/testing";
@@ -111,6 +111,28 @@ test("budget_set_holds_from_the_call_that_spends_it_and_is_each_tenants_own", as
     code: Status.ABORTED,
     reason: "ETAG_MISMATCH",
     metadata: { etag: budget?.etag },
+  });
+});
+
+test("usage_is_summed_from_the_log_by_group_with_budgets", async () => {
+  for (const agent of ["one", "one", "two"])
+    await drainStream(router.generate({ ...REQUEST, attribution: { ...REQUEST.attribution, agent } }, as("counted")));
+  await router.setBudget({ requestId: "b", budgetId: "hourly", period: 1, maxTokens: 1000n }, as("counted"));
+  await waitUntil("the events are there", () => finished("counted").length === 3);
+  const groupBy = [UsageDimension.USAGE_DIMENSION_AGENT, UsageDimension.USAGE_DIMENSION_UPSTREAM];
+  const first = await router.getUsage({ groupBy, pageSize: 1 }, as("counted"));
+  const second = await router.getUsage({ groupBy, pageSize: 1, pageToken: first.nextPageToken }, as("counted"));
+  expect([...first.rows, ...second.rows]).toMatchObject([
+    { group: ["one", "ml-inference"], usage: { calls: 2, inputTokens: 14n }, failedCalls: 0n },
+    { group: ["two", "ml-inference"], usage: { calls: 1, inputTokens: 7n }, failedCalls: 0n },
+  ]);
+  expect(first.budgets).toMatchObject([{ budgetId: "hourly", used: { calls: 3 } }]);
+  expect(second.budgets).toEqual([]);
+  expect((await router.getUsage({}, as("stranger"))).rows).toEqual([]);
+  const backwards = { timeRange: { start: new Date(2), end: new Date(1) } };
+  expect(await failureOf((options) => router.getUsage(backwards, { ...as("counted"), ...options }))).toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    reason: "VALUE_CONFLICT",
   });
 });
 

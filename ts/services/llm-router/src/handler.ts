@@ -3,6 +3,8 @@ import {
   type GenerateRequest,
   type GenerateResponse,
   type GetRoutingResponse_Candidate,
+  type GetUsageRequest,
+  type GetUsageResponse_Row,
   type LlmRouterServiceImplementation,
   Period,
   Preference,
@@ -10,29 +12,40 @@ import {
   type Model as ProtoModel,
   type Route as ProtoRoute,
   type Route_Requirements,
+  UsageDimension,
 } from "@uait/gen/uait/llm_router/v1/llm_router.js";
-import { durationToMillis, fingerprintOf, millisToDuration, pageOf, type ServerCallContext } from "@uait/kit";
+import {
+  durationToMillis,
+  type EventLog,
+  fingerprintOf,
+  millisToDuration,
+  pageOf,
+  type ServerCallContext,
+} from "@uait/kit";
 import type { Period as BudgetPeriod } from "./budget.js";
 import type { BudgetStatus, Budgets } from "./budgets.js";
 import { toFailure, toUsage } from "./call-event.js";
+import { readCalls } from "./call-log-reader.js";
 import type { ModelCatalogue } from "./catalogue.js";
 import { RouterError } from "./error.js";
 import type { Generation } from "./generation.js";
 import { type Capability as ModelCapability, NO_NEEDS } from "./model.js";
 import type { Attribution, Router, RouterEvent } from "./router.js";
 import { ANY, type Candidate, type KnownModel, type Requirements, type Route, weigh } from "./routing.js";
+import { type UsageDimension as Dimension, rowKey, type UsageQuery, type UsageRow, UsageSums } from "./usage.js";
 
 export interface HandlerOptions {
   readonly router: Router;
   readonly catalogue: ModelCatalogue;
   readonly budgets: Budgets;
+  readonly events: Pick<EventLog, "read">;
   /** Unix time in milliseconds. */
   readonly now: () => number;
 }
 
 /** The handlers of LlmRouterService. */
 export function createHandler(options: HandlerOptions): LlmRouterServiceImplementation<ServerCallContext> {
-  const { router, catalogue, budgets, now } = options;
+  const { router, catalogue, budgets, events, now } = options;
   return {
     async *generate(request, context) {
       const attribution = toAttribution(request.attribution);
@@ -58,8 +71,17 @@ export function createHandler(options: HandlerOptions): LlmRouterServiceImplemen
       return { candidates: weigh(input).map(fromCandidate) };
     },
 
-    async getUsage() {
-      throw new RouterError({ kind: "not_implemented", what: "GetUsage" });
+    async getUsage(request, { identity, signal }) {
+      const query = toUsageQuery(request, now());
+      const sums = new UsageSums(query);
+      const since = new Date(query.startMs);
+      for await (const call of readCalls(events, { tenant: identity.tenant, since, signal })) sums.add(call);
+      const page = pageOf({ items: sums.rows(), request, keyOf: rowKey });
+      return {
+        rows: page.items.map(fromRow),
+        nextPageToken: page.nextPageToken,
+        budgets: request.pageToken === "" ? budgets.list(identity.tenant).map(fromBudget) : [],
+      };
     },
 
     async setBudget(request, context) {
@@ -148,6 +170,39 @@ const PERIODS: Readonly<Record<BudgetPeriod, Period>> = {
 function toPeriod(period: Period): BudgetPeriod {
   for (const [name, value] of Object.entries(PERIODS)) if (value === period) return name as BudgetPeriod;
   throw new Error(`validation let period ${period} pass`);
+}
+
+const DEFAULT_RANGE_MS = 86_400_000;
+
+function toUsageQuery({ timeRange, step, groupBy }: GetUsageRequest, nowMs: number): UsageQuery {
+  const endMs = timeRange?.end?.getTime() ?? nowMs;
+  // An open beginning is that of the log.
+  const startMs = timeRange === undefined ? endMs - DEFAULT_RANGE_MS : (timeRange.start?.getTime() ?? 0);
+  if (endMs < startMs) throw new RouterError({ kind: "time_range_invalid" });
+  return {
+    startMs,
+    endMs,
+    stepMs: step === undefined ? undefined : durationToMillis(step),
+    groupBy: groupBy.map(toDimension),
+  };
+}
+
+const DIMENSIONS: Readonly<Record<Dimension, UsageDimension>> = {
+  model: UsageDimension.USAGE_DIMENSION_MODEL,
+  upstream: UsageDimension.USAGE_DIMENSION_UPSTREAM,
+  task_type: UsageDimension.USAGE_DIMENSION_TASK_TYPE,
+  agent: UsageDimension.USAGE_DIMENSION_AGENT,
+  subject: UsageDimension.USAGE_DIMENSION_SUBJECT,
+  run: UsageDimension.USAGE_DIMENSION_RUN,
+};
+
+function toDimension(dimension: UsageDimension): Dimension {
+  for (const [name, value] of Object.entries(DIMENSIONS)) if (value === dimension) return name as Dimension;
+  throw new Error(`validation let dimension ${dimension} pass`);
+}
+
+function fromRow({ startMs, group, spent, failedCalls }: UsageRow): GetUsageResponse_Row {
+  return { startTime: new Date(startMs), group: [...group], usage: toUsage(spent), failedCalls: BigInt(failedCalls) };
 }
 
 function fromEvent(event: RouterEvent): GenerateResponse {

@@ -54,7 +54,7 @@ export async function startRouter(config: RouterConfig): Promise<RunningServer> 
       service({
         definition: LlmRouterServiceDefinition,
         descriptor: LlmRouterService,
-        implementation: createHandler({ router, catalogue, budgets, now }),
+        implementation: createHandler({ router, catalogue, budgets, events, now }),
         errors: toStatus,
       }),
     ],

@@ -443,11 +443,10 @@ describe("choice", () => {
   });
 });
 
-test("usage_is_said_not_to_be_there_yet", async () => {
+test("usage_without_an_event_log_is_not_known", async () => {
   expect(await failureOf((options) => router.getUsage({}, options))).toMatchObject({
-    code: Status.UNIMPLEMENTED,
-    reason: "NOT_IMPLEMENTED",
-    metadata: { what: "GetUsage" },
+    code: Status.UNAVAILABLE,
+    metadata: { dependency: "nats" },
   });
 });
 
