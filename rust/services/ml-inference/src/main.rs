@@ -34,10 +34,12 @@ fn main() -> ExitCode {
         let checked = models.clone();
         tokio::task::spawn_blocking(move || checked.check_all());
         let inference = Inference::new(models.clone());
-        Server::new(kit)
+        let served = Server::new(kit)
             .with(InferenceServiceServer::new(inference))
-            .with(GrpcInferenceServiceServer::new(KServe::new(models)))
+            .with(GrpcInferenceServiceServer::new(KServe::new(models.clone())))
             .run()
-            .await
+            .await;
+        models.close().await;
+        served
     })
 }

@@ -190,6 +190,15 @@ impl Models {
         }
     }
 
+    /// Takes every model out of memory, and waits for their threads, so that none computes while the process ends. For when no
+    /// calls are taken any more: texts that were cut off by then end before their next token.
+    pub async fn close(&self) {
+        for model in self.by_name.values() {
+            let life = std::mem::replace(&mut *model.life(), Life::Unloading);
+            tokio::task::spawn_blocking(move || drop(life)).await.ok();
+        }
+    }
+
     async fn ready(&self, model: &Arc<Model>, by_hand: bool) -> Result<Loaded, Error> {
         let name = &model.entry.name;
         let mut changes = model.changed.subscribe();

@@ -6,6 +6,8 @@ mod support;
 use std::process::Command;
 
 use serde_json::Value;
+use uait_gen::ml_inference::v1::inference_service_client::InferenceServiceClient;
+use uait_kit::dial::Mesh;
 use uait_testbed::Process;
 
 /// The binary with an environment of its own, on free ports.
@@ -56,6 +58,19 @@ fn list_that_is_not_well_formed_is_one_line_and_exit_78() {
         finished.stderr,
         [format!("UAIT_MODELS={list}: must be a list of models (\"a b\" is no name of a model)")]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_ended_in_the_middle_of_a_text_ends_well() {
+    let mut process = Process::start(&mut service(&[("UAIT_DRAIN_TIMEOUT_MS", "0")]));
+    let address: std::net::SocketAddr = serving(&mut process)["grpc"].as_str().unwrap().parse().unwrap();
+    let mut client: InferenceServiceClient<Mesh> = support::Service { grpc: address, http: address }.client();
+    let request = support::of_acme(support::endless("Once upon a time", 3000));
+    let mut stream = client.generate(request).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().is_some());
+    process.terminate();
+    let finished = tokio::task::spawn_blocking(|| process.finish()).await.unwrap();
+    assert_eq!((finished.code, finished.stderr), (Some(0), vec![]));
 }
 
 #[test]
