@@ -24,6 +24,9 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+// Longer than Envoy keeps an idle connection (30 s): Node's own 5 s would close it under a request that is on its way.
+const KEEP_ALIVE_MS = 75_000;
+
 /** Listens for GET on the paths of `routes`. @throws StartError with exit code 69 when the port is taken. */
 export async function listenHttp(options: {
   readonly host: string;
@@ -50,6 +53,7 @@ export async function listenHttp(options: {
       () => response.writeHead(500, { "content-type": "text/plain" }).end(),
     );
   });
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await listen(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
