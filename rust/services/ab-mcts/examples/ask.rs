@@ -82,13 +82,17 @@ async fn main() {
     }
     println!("{made} nodes told in batches of {BATCH}: {:.0}/s", made as f64 / started.elapsed().as_secs_f64());
 
+    let before = resident_mib();
     let started = Instant::now();
     let again = Served::over(&nats).await;
     let mut client = again.client();
     let found = create(&mut client, "big-0", spec()).await;
     let ms = started.elapsed().as_secs_f64() * 1e3;
     let events = made + 2 * (SEARCHES + 1) * (NODES + SAMPLES);
-    println!("replay of about {events} events until the first answer: {ms:.0} ms (the search has {} nodes)", found.nodes);
+    println!(
+        "replay of about {events} events until the first answer: {ms:.0} ms (the search has {} nodes)",
+        found.nodes
+    );
     let nodes = made + (SEARCHES + 1) * (NODES + SAMPLES);
     let kib = (resident_mib() - before) * 1024.0 / nodes as f64;
     println!("memory that the replay of {nodes} nodes took: {kib:.2} KiB a node");
