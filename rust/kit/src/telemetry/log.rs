@@ -44,8 +44,10 @@ struct JsonLog {
 impl JsonLog {
     /// Libraries may warn; what else they say is for their authors.
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        let ours =
-            metadata.target().starts_with("uait") || !metadata.target().contains("::") && metadata.target() != "log";
+        // A program's own target is the name of its crate; libraries that make targets up write them otherwise.
+        let target = metadata.target();
+        let program = !target.contains("::") && !target.contains('-') && target != "log";
+        let ours = target.starts_with("uait") || program;
         metadata.is_event() && *metadata.level() <= self.level && (ours || *metadata.level() <= Level::WARN)
     }
 
@@ -186,6 +188,7 @@ mod tests {
             call.enter(|| tracing::info!(count = 3, name = "x\"y", "handled"));
             tracing::debug!("not wanted");
             tracing::info!(target: "hyper::proto", "not wanted either");
+            tracing::info!(target: "llama-cpp-2", "nor this");
             tracing::warn!(target: "hyper::proto", "wanted");
         });
         let lines = lines.lock().unwrap();
