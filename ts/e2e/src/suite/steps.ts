@@ -5,7 +5,7 @@ import type { Step } from "./schedule.js";
 
 /** Where build caches live: outside the checkout, so that a second clone builds in minutes. */
 const CACHE = process.env["UAIT_CACHE"] ?? join(homedir(), ".cache", "uait");
-const CARGO = `CARGO_TARGET_DIR="${CACHE}/cargo" cargo`;
+const CARGO = "../deploy/local/cargo";
 const PYTHON = "../.uait/venv/bin/python";
 const VITEST = "NO_COLOR=1 npx vitest run --reporter=default";
 

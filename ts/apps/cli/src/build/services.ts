@@ -75,9 +75,10 @@ const BUILDERS: Readonly<Record<CompiledLanguage, Builder>> = {
     }
   },
   rust: async ({ mesh, cache, signal }, services, note) => {
-    const options = { cwd: join(mesh.paths.root, "rust"), env: { CARGO_TARGET_DIR: join(cache, "cargo") }, signal };
+    const cargo = join(mesh.paths.root, "deploy", "local", "cargo");
+    const options = { cwd: join(mesh.paths.root, "rust"), env: { UAIT_CACHE: cache }, signal };
     const metadata = metadataSchema.parse(
-      JSON.parse(await run("cargo", ["metadata", "--format-version=1", "--no-deps", "--locked"], options)),
+      JSON.parse(await run(cargo, ["metadata", "--format-version=1", "--no-deps", "--locked"], options)),
     );
     const programs = services.map((service) => {
       const manifest = join(mesh.paths.root, folderOf(service), "Cargo.toml");
@@ -92,7 +93,7 @@ const BUILDERS: Readonly<Record<CompiledLanguage, Builder>> = {
       return { service, crate: found.name, program: target.name };
     });
     const crates = programs.flatMap(({ crate }) => ["-p", crate]);
-    await run("cargo", ["build", "--release", "--locked", ...crates], { ...options, onLine: note });
+    await run(cargo, ["build", "--release", "--locked", ...crates], { ...options, onLine: note });
     for (const { service, program } of programs)
       await copyWhole(join(metadata.target_directory, "release", program), binaryPath(mesh, service));
   },
