@@ -44,6 +44,33 @@ async def test_stream_of_requests_that_is_refused_early_ends_with_the_answer(cou
                 assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+async def test_write_that_fails_leaves_the_servers_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """grpc.aio calls the end INTERNAL when a write has passed its check that the call goes on, and fails then."""
+    async with serving(settings()) as (server, _):
+        config = settings(UAIT_MESH=server.address)
+        async with dial(config, Telemetry(config)) as channel:
+            call = EchoServiceStub(channel).Collect(metadata=(("x-uait-tenant", "../etc"),))
+            assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+            monkeypatch.setattr(call, "done", lambda: False)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call.write(echo_pb2.CollectRequest(message="x"))
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_write_that_core_does_not_take_ends_the_call() -> None:
+    """Core says no more of such a call, and whoever waits for its answer would wait for ever."""
+    async with serving(settings()) as (server, _):
+        config = settings(UAIT_MESH=server.address)
+        async with dial(config, Telemetry(config)) as channel:
+            call = EchoServiceStub(channel).Collect(metadata=TENANT)
+            await call.wait_for_connection()
+            # More at once than Core has room for, which is one.
+            writes = [call.write(echo_pb2.CollectRequest(message="x")) for _ in range(100)]
+            await asyncio.gather(*writes, return_exceptions=True)
+            assert await call.code() is grpc.StatusCode.INTERNAL
+
+
 async def test_stream_of_requests_to_nobody_is_unavailable() -> None:
     config = settings(UAIT_MESH="127.0.0.1:1")
     async with dial(config, Telemetry(config)) as channel:

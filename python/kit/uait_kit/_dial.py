@@ -162,6 +162,7 @@ class _Outgoing:
         options |= {"timeout": _shortest(timeout, left_s, self._default_s), "metadata": carried}
         if self._request_streaming:
             call = self._multicallable(None, **options)
+            call._cython_call = _EndedByCore(call._cython_call)
             if request is not None:
                 self._keep(feed(call, request))
         else:
@@ -174,6 +175,25 @@ class _Outgoing:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+class _EndedByCore:
+    """The inner part of a call that takes requests, whose status is what Core says of its end.
+
+    A write fails when the server has ended the call. grpc.aio then calls the end INTERNAL, in the place of the server's
+    status, whether that has come already or is still on its way (grpc/grpc#36066).
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def set_internal_error(self, error: str) -> None:
+        """Leaves the status to Core, unless Core did not even take the write and need not end the call."""
+        if error.startswith("Failed grpc_call_start_batch"):
+            self._inner.set_internal_error(error)
 
 
 async def feed(call: Any, requests: Iterable[Any] | AsyncIterable[Any]) -> None:
