@@ -10,7 +10,7 @@ import type { Confinement } from "./sandbox/confinement.js";
 import { VerifierScorer } from "./scorer.js";
 import type { Planner } from "./search.js";
 import { runSearch } from "./search-loop.js";
-import type { Verifier } from "./verifiers/verifier.js";
+import { judgesAmong, type Verifier } from "./verifiers/verifier.js";
 import type { NodeFailed, NodeScored, NodeStarted } from "./vocabulary.js";
 
 /** What happens in a search that its caller steers. */
@@ -77,7 +77,7 @@ export async function bridgeSearch(
         ...shared,
         actions,
         models,
-        briefing: { task: job.prompt, instructions: "", context: "" },
+        briefing: { task: job.prompt, instructions: "", context: "", judges: judgesAmong(job.verifiers) },
         constraint: undefined,
         refinement: job.refinement,
         seed: job.seed,

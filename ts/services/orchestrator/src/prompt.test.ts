@@ -4,7 +4,7 @@ import type { ScoredNode } from "./search.js";
 import { NO_USAGE } from "./usage.js";
 import { Role } from "./vocabulary.js";
 
-const BRIEFING = { task: "What is 6 * 7?", instructions: "Be brief.", context: "[1] Known." };
+const BRIEFING = { task: "What is 6 * 7?", instructions: "Be brief.", context: "[1] Known.", judges: ["judge"] };
 
 const PARENT: ScoredNode = {
   nodeId: "n1",
@@ -49,6 +49,13 @@ describe("prompts", () => {
         expect.stringContaining("scores 0.26 out of 1.\n- numeric: 0, 41 is not the number expected\nCorrect"),
       ],
     ]);
+  });
+
+  test("refinement_is_told_a_judges_score_without_its_words", () => {
+    const verdicts = [{ verifier: "judge", score: 0.7, explanation: "The model says Yes.", failure: undefined }];
+    const [, said] = told(messagesOf("direct", BRIEFING, { ...PARENT, verdicts })).at(-1) ?? [];
+    expect(said).toContain("- judge: 0.7\n");
+    expect(said).not.toContain("Yes");
   });
 
   test("instructions_of_the_callers_own_are_filled_in_once", () => {

@@ -9,6 +9,11 @@ export interface Briefing {
   readonly instructions: string;
   /** What is known; empty for nothing. */
   readonly context: string;
+  /**
+   * Names of the verifiers whose words say how a score came about. They are no advice: a refinement that repeats them
+   * pleases the judge who said them.
+   */
+  readonly judges: readonly string[];
 }
 
 export { answerIn, MODEL_PROMPTS, type ModelPrompt } from "@uait/kit";
@@ -33,40 +38,40 @@ export function messagesOf(
   if (parent === undefined) return conversation;
   // Where the instructions quote the attempt themselves, the model need not read it twice.
   if (!refinement.includes("{attempt}")) conversation.push(message(Role.ROLE_ASSISTANT, parent.text));
-  conversation.push(message(Role.ROLE_USER, askBy(prompt, fill(refinement, parent))));
+  conversation.push(message(Role.ROLE_USER, askBy(prompt, fill(refinement, parent, briefing.judges))));
   return conversation;
 }
 
 /** The same as one text, for a program that takes no conversation. */
 export function promptOf(
-  { instructions, task }: Briefing,
+  { instructions, task, judges }: Briefing,
   parent: ScoredNode | undefined,
   refinement = REFINEMENT,
 ): string {
   const parts = [instructions, task];
   if (parent !== undefined) {
     if (!refinement.includes("{attempt}")) parts.push(`An earlier answer was:\n${parent.text}`);
-    parts.push(fill(refinement, parent));
+    parts.push(fill(refinement, parent, judges));
   }
   return parts.filter((part) => part !== "").join("\n\n");
 }
 
-/** What the verifiers said of an attempt, a line each. */
-export function describeVerdicts(verdicts: readonly Verdict[]): string {
+/** What the verifiers said of an attempt, a line each; of judges the score alone. */
+function describeVerdicts(verdicts: readonly Verdict[], judges: readonly string[]): string {
   return verdicts
     .filter(({ failure }) => failure === undefined)
-    .map(
-      ({ verifier, score, explanation }) =>
-        `- ${verifier}: ${shown(score)}${explanation === "" ? "" : `, ${explanation}`}`,
-    )
+    .map(({ verifier, score, explanation }) => {
+      const advice = judges.includes(verifier) || explanation === "" ? "" : `, ${explanation}`;
+      return `- ${verifier}: ${shown(score)}${advice}`;
+    })
     .join("\n");
 }
 
-function fill(template: string, { text, score, verdicts }: ScoredNode): string {
+function fill(template: string, { text, score, verdicts }: ScoredNode, judges: readonly string[]): string {
   const values: Readonly<Record<string, string>> = {
     "{attempt}": text,
     "{score}": shown(score),
-    "{verdicts}": describeVerdicts(verdicts),
+    "{verdicts}": describeVerdicts(verdicts, judges),
   };
   // In one pass, so that what an attempt says is not filled in again.
   return template.replace(/\{(?:attempt|score|verdicts)\}/gu, (place) => values[place] ?? place);

@@ -17,7 +17,7 @@ import type { Confinement } from "./sandbox/confinement.js";
 import { VerifierScorer } from "./scorer.js";
 import type { Planner, ScoredNode, SearchListener, SearchResult } from "./search.js";
 import { runSearch } from "./search-loop.js";
-import type { Verifier } from "./verifiers/verifier.js";
+import { judgesAmong, type Verifier } from "./verifiers/verifier.js";
 import {
   type AgentsChosen,
   type Answer,
@@ -197,7 +197,8 @@ class OneRun {
     const { neighbours, confinement, elapsed, now } = this.#options;
     const { models, programs } = neighbours;
     const shared = { programs, from: this.#from, modelTime: this.#modelTime, degradations: this.#degradations };
-    const scorer = new VerifierScorer({ ...shared, ...verifiersOf(this.#job), task, confinement, now });
+    const scoring = verifiersOf(this.#job);
+    const scorer = new VerifierScorer({ ...shared, ...scoring, task, confinement, now });
     this.#scorer = scorer;
     return await runSearch({
       planner,
@@ -205,7 +206,7 @@ class OneRun {
         ...shared,
         actions,
         models,
-        briefing: { task, instructions, context },
+        briefing: { task, instructions, context, judges: judgesAmong(scoring.verifiers) },
         constraint,
         seed,
         maxCostMicroUsd: limits.maxCostMicroUsd,

@@ -71,6 +71,10 @@ export type ConfinedCheck = Regex | JsonSchema | Program;
 
 export type Check = Exact | Numeric | ConfinedCheck | Judge | Agreement;
 
+/** Names of those that a model decides. */
+export const judgesAmong = (verifiers: readonly Verifier[]): string[] =>
+  verifiers.filter(({ check }) => check.kind === "judge").map(({ name }) => name);
+
 /** What a check says of a text. */
 export interface Opinion {
   /** 0 to 1. */
