@@ -12,7 +12,20 @@ import pytest
 from nats.js.api import ConsumerInfo
 
 from uait.event.v1 import event_pb2
-from uait_kit import Call, Consumer, EventLog, Identity, Published, Span, SpanKind, StatusError, Telemetry, current_call
+from uait_kit import (
+    Call,
+    Consumer,
+    EventLog,
+    Identity,
+    Published,
+    Span,
+    SpanKind,
+    StatusError,
+    Telemetry,
+    _events,
+    current_call,
+)
+from uait_kit._nats import apart
 from uait_kit._trace import Tracer, read_context
 from uait_kit.testing import NatsServer, eventually, settings
 
@@ -144,6 +157,7 @@ async def test_event_delivered_again_is_acknowledged_and_not_handled_again(nats_
     telemetry = Telemetry(config)
     async with event_log(nats_server.url, listener, telemetry=telemetry) as log:
         published = await publish(log, "x")
+        await listener.until(1)
         raw = await log.client.jetstream().get_msg("UAIT_ECHO", published.sequence)
         assert raw.data is not None
         await log.client.jetstream().publish("uait.echo.acme.echoed", raw.data)
@@ -266,6 +280,73 @@ async def test_nats_killed_under_load_loses_and_doubles_nothing(nats_server: Nat
     sequences = {published.sequence for published in acknowledged.values()}
     assert len(ids) == len(sequences) == len(acknowledged) == messages
     assert listener.handled == dict.fromkeys(ids, 1)
+
+
+async def test_connection_that_nobody_reads_from_is_replaced(nats_server: NatsServer) -> None:
+    """nats-py's reading ends at an error that it does not expect, and the client still says that it is connected."""
+    listener = Listener()
+    async with event_log(nats_server.url, listener) as log:
+        await publish(log, "before")
+        dead = log.client
+        assert dead._reading_task is not None
+        dead._reading_task.cancel()
+        await publish(log, "after")
+        await listener.until(2)
+        assert log.client is not dead
+
+
+async def test_connection_that_does_not_answer_is_replaced(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_events, "_PING_INTERVAL_S", 0.1)
+    monkeypatch.setattr(_events, "_PING_TIMEOUT_S", 0.2)
+    listener = Listener()
+    async with event_log(nats_server.url, listener) as log:
+        await publish(log, "before")
+        nats_server.pause()
+
+        async def down() -> bool:
+            return not log.up
+
+        await eventually(down)
+        nats_server.resume()
+        await publish(log, "after")
+        await listener.until(2)
+
+
+async def test_consumer_ends_when_cancelled_as_its_connection_closes(nats_server: NatsServer) -> None:
+    """A message that is waited for from nats-py turns this cancellation into an error of the connection."""
+    config = settings(UAIT_NATS_URL=nats_server.url)
+    telemetry = Telemetry(config)
+    listener = Listener()
+    async with event_log(nats_server.url) as log:
+        consumer = Consumer(log, telemetry, area=_AREA, durable="echo-test", handler=listener.handle)
+        consuming = asyncio.create_task(consumer.run())
+        await publish(log, "x")
+        await listener.until(1)
+        await log.client.close()
+        consuming.cancel()
+        await asyncio.wait([consuming], timeout=10)
+        assert consuming.cancelled()
+
+
+async def test_cancellation_that_nats_py_swallows_reaches_the_kit() -> None:
+    """As does the end of the time that it is given."""
+    release = asyncio.Event()
+
+    async def deaf() -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+
+    with pytest.raises(TimeoutError):
+        await apart(deaf(), within_s=0.01)
+    waiting = asyncio.create_task(apart(deaf()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=10)
+    release.set()
+    assert waiting.cancelled()
 
 
 async def test_spans_of_an_event_are_a_producer_and_a_consumer_of_one_trace(nats_server: NatsServer) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from uait_kit._call import Call
 from uait_kit._events import EventLog, stream_of, subject_template
 from uait_kit._identity import Identity
 from uait_kit._log import log
-from uait_kit._nats import AckPolicy, ConsumerConfig, nats
+from uait_kit._nats import AckPolicy, Client, ConsumerConfig, apart, nats
 from uait_kit._otlp import attribute, new_attribute
 from uait_kit._status import FieldsInvalid
 from uait_kit._telemetry import Telemetry
@@ -26,7 +25,6 @@ from uait_kit._validate import validate
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
-    from nats.aio.subscription import Subscription
 
 __all__ = ["Consumer", "EventHandler"]
 
@@ -39,6 +37,10 @@ _REMEMBERED = 10_000
 _PULL_EXPIRES_S = 2.0
 _PULL_SLACK_S = 0.5
 _RETRY_S = 0.25
+_REQUEST_S = 2.0
+_ACK = b"+ACK"
+_IN_PROGRESS = b"+WPI"
+_TERM = b"+TERM"
 
 EventHandler = Callable[[event_pb2.Event], Awaitable[None]]
 """Handles one event; raising has it tried again later. `current_call()` tells identity and span within it."""
@@ -71,6 +73,8 @@ class Consumer:
         self._running: dict[str, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slot_free = asyncio.Event()
+        # Outlives a connection, whose last deliveries are not lost with it.
+        self._deliveries: asyncio.Queue[Msg] = asyncio.Queue()
 
     async def run(self) -> None:
         """Handles events until cancelled; what is being handled then is finished and acknowledged by `stop`."""
@@ -84,12 +88,30 @@ class Consumer:
 
     async def stop(self, *, timeout_s: float) -> None:
         """Waits for the handlers under way, then cancels those left; their events come again elsewhere."""
-        if self._tasks:
-            _, left = await asyncio.wait(self._tasks, timeout=timeout_s)
-            for task in (*left, *self._running.values()):
-                task.cancel()
+        # With NATS away there is nobody to acknowledge to.
+        under_way = self._tasks if self._log.up else self._running.values()
+        if under_way:
+            await asyncio.wait(under_way, timeout=timeout_s)
+        for task in (*self._tasks, *self._running.values()):
+            task.cancel()
 
     async def _pull_while_up(self) -> None:
+        client = self._log.client
+        await apart(self._prepare(), within_s=_REQUEST_S)
+        inbox = client.new_inbox()
+        subscription = await apart(client.subscribe(inbox, cb=self._deliveries.put), within_s=_REQUEST_S)
+        try:
+            while self._log.up and self._log.client is client:
+                while len(self._tasks) >= _MAX_IN_FLIGHT:
+                    self._slot_free.clear()
+                    await self._slot_free.wait()
+                await self._pull(client, inbox)
+        finally:
+            with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
+                await apart(subscription.unsubscribe(), within_s=_REQUEST_S)
+
+    async def _prepare(self) -> None:
+        """Makes stream and consumer if nobody has made them yet."""
         jetstream = await self._log.stream(self._area)
         try:
             await jetstream.consumer_info(stream_of(self._area), self._durable)
@@ -104,45 +126,26 @@ class Consumer:
                     max_ack_pending=_MAX_IN_FLIGHT,
                 ),
             )
-        client = self._log.client
-        inbox = client.new_inbox()
-        subscription = await client.subscribe(inbox)
-        try:
-            while self._log.up:
-                await self._pull(subscription, inbox)
-        finally:
-            with contextlib.suppress(nats.errors.Error):
-                await subscription.unsubscribe()
 
-    async def _pull(self, subscription: Subscription, inbox: str) -> None:
+    async def _pull(self, client: Client, inbox: str) -> None:
         """Asks for as many events as there are free slots and starts handling each as it arrives.
 
         The client's own `fetch` gathers a batch until it is full or its time is over, which delays the first event.
         """
-        while len(self._tasks) >= _MAX_IN_FLIGHT:
-            self._slot_free.clear()
-            await self._slot_free.wait()
         batch = _MAX_IN_FLIGHT - len(self._tasks)
         request = {"batch": batch, "expires": int(_PULL_EXPIRES_S * 1e9)}
-        await self._log.client.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{stream_of(self._area)}.{self._durable}", json.dumps(request).encode(), inbox
-        )
-        ends_s = time.monotonic() + _PULL_EXPIRES_S + _PULL_SLACK_S
-        for _ in range(batch):
-            try:
-                message = await subscription.next_msg(timeout=max(0.01, ends_s - time.monotonic()))
-            except TimeoutError:
-                return
-            status = (message.headers or {}).get("Status")
-            if status is not None:
-                if status == "503":
-                    raise nats.errors.NoRespondersError
-                if message.headers and "Consumer Deleted" in message.headers.get("Description", ""):
-                    raise nats.js.errors.NotFoundError
-                return
-            task = asyncio.get_running_loop().create_task(self._take(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._free)
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream_of(self._area)}.{self._durable}"
+        await apart(client.publish(subject, json.dumps(request).encode(), inbox), within_s=_REQUEST_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PULL_EXPIRES_S + _PULL_SLACK_S):
+                for _ in range(batch):
+                    message = await self._deliveries.get()
+                    if (message.headers or {}).get("Status") is not None:
+                        _read_status(message)
+                        return
+                    task = asyncio.get_running_loop().create_task(self._take(message))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._free)
 
     def _free(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -157,11 +160,11 @@ class Consumer:
         except (DecodeError, FieldsInvalid) as error:
             handled.labels(self._area, "malformed").inc()
             log("error", "event is malformed", error=error, subject=message.subject)
-            await self._answer(message.term())
+            await self._answer(message, _TERM)
             return
         if event.id in self._handled:
             handled.labels(self._area, "duplicate").inc()
-            await self._answer(message.ack())
+            await self._answer(message, _ACK)
             return
         running = self._running.get(event.id)
         if running is None:
@@ -169,10 +172,11 @@ class Consumer:
             self._running[event.id] = running
             running.add_done_callback(lambda _: self._running.pop(event.id, None))
         if await self._extend_while(running, message):
-            await self._answer(message.ack())
+            await self._answer(message, _ACK)
         else:
             attempt = message.metadata.num_delivered
-            await self._answer(message.nak(delay=min(_BACKOFF_S * 2 ** min(attempt - 1, 16), _MAX_BACKOFF_S)))
+            delay_s = min(_BACKOFF_S * 2 ** min(attempt - 1, 16), _MAX_BACKOFF_S)
+            await self._answer(message, f'-NAK {{"delay": {int(delay_s * 1e9)}}}'.encode())
 
     async def _handle(self, event: event_pb2.Event) -> bool:
         """Runs the handler in a process span of the publisher's trace; returns whether it succeeded."""
@@ -211,11 +215,32 @@ class Consumer:
             done, _ = await asyncio.wait([running], timeout=_IN_PROGRESS_S)
             if done:
                 return running.result()
-            await self._answer(message.in_progress())
+            await self._answer(message, _IN_PROGRESS)
 
-    async def _answer(self, sending: Awaitable[None]) -> None:
-        """Sends an acknowledgement; one that is lost brings the event again, and it is then known as handled."""
-        try:
-            await sending
-        except (nats.errors.Error, OSError) as error:
-            log("debug", "acknowledgement not sent", area=self._area, reason=repr(error))
+    async def _answer(self, message: Msg, answer: bytes) -> None:
+        """Answers a delivery, by the connection of the moment, as the one that it came by may be lost.
+
+        An answer that is lost brings the event again, and it is then known as handled.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ACK_WAIT_S):
+                while True:
+                    await self._log.wait_up()
+                    try:
+                        return await apart(self._log.client.publish(message.reply, answer), within_s=_REQUEST_S)
+                    except (nats.errors.Error, TimeoutError, OSError) as error:
+                        log("debug", "acknowledgement not sent yet", area=self._area, reason=repr(error))
+                    await asyncio.sleep(_RETRY_S)
+
+
+def _read_status(message: Msg) -> None:
+    """Reads what ended a pull: usually that its time is over.
+
+    Raises:
+        nats.errors.Error: There is no JetStream, or no such consumer.
+    """
+    headers = message.headers or {}
+    if headers.get("Status") == "503":
+        raise nats.errors.NoRespondersError
+    if "Consumer Deleted" in headers.get("Description", ""):
+        raise nats.js.errors.NotFoundError

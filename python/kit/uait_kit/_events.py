@@ -20,13 +20,14 @@ from uait.error.v1 import error_pb2
 from uait.event.v1 import event_pb2
 from uait_kit._call import current_call
 from uait_kit._log import log
-from uait_kit._nats import Client, RetentionPolicy, StorageType, StreamConfig, nats
+from uait_kit._nats import Client, RetentionPolicy, StorageType, StreamConfig, apart, nats, take_result
 from uait_kit._otlp import attribute, new_attribute
 from uait_kit._status import StatusError
 from uait_kit._trace import SpanKind
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
+    from nats.js.api import PubAck
 
     from uait_kit._config import KitConfig
     from uait_kit._telemetry import Telemetry
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["EventLog", "Published", "stream_of", "subject_template"]
 
 _RECONNECT_WAIT_S = 0.25
+_CONNECT_S = 5.0
+_PING_INTERVAL_S = 5.0
+_PING_TIMEOUT_S = 10
+_CLOSE_S = 1.0
 _ACK_TIMEOUT_S = 1.0
 _ATTEMPT_S = 2.0
 """Nats-py bounds the wait for an answer, not the sending, which can hang when the connection dies under it."""
@@ -41,7 +46,6 @@ _RETRY_S = 0.1
 _DUPLICATE_WINDOW_S = 600.0
 _MAX_AGE_S = 30 * 24 * 3600.0
 _STREAM_EXISTS = 10058
-_PING_INTERVAL_S = 10
 
 _REQUEST = uuid.UUID("6f1a3f0e-6a0c-5d39-9b60-3d4f8a6b7c21")
 """Namespace of the event ids that follow from a request_id (RFC 9562, version 5)."""
@@ -65,7 +69,8 @@ class Published:
 class EventLog:
     """The connection of one process to the event log.
 
-    `run` keeps it connected; publishing and consuming need that it runs.
+    `run` keeps it connected; publishing and consuming need that it runs. A connection that is lost, or that does not
+    answer, is thrown away for another: what nats-py does to mend one can come to nothing (deploy/decisions/0177).
     """
 
     def __init__(self, config: KitConfig, telemetry: Telemetry) -> None:
@@ -92,7 +97,7 @@ class EventLog:
 
     @property
     def client(self) -> Client:
-        """The NATS client; connected only while `up`."""
+        """The NATS client of the moment; connected only while `up`, and another one after that."""
         return self._client
 
     def on_change(self, callback: Callable[[bool], Awaitable[None]]) -> None:
@@ -104,33 +109,45 @@ class EventLog:
         await self._up.wait()
 
     async def run(self) -> None:
-        """Connects, however long that takes, and stays connected until `close`."""
-        if self._url is None:
-            return
-        await self._client.connect(
-            self._url,
+        """Connects, however long that takes, and again whenever the connection is lost; cancelled, leaves it open."""
+        while self._url is not None and not self._closing:
+            self._client = client = Client()
+            try:
+                await apart(self._connect(client, self._url), within_s=_CONNECT_S)
+                await self._connected()
+                await _until_lost(client)
+            except (nats.errors.Error, TimeoutError, OSError) as error:
+                log("debug", "event log not connected", reason=repr(error))
+            except Exception as error:
+                log("error", "event log failed", error=error)
+            await self._down()
+            await _close(client)
+            await asyncio.sleep(_RECONNECT_WAIT_S)
+
+    async def _connect(self, client: Client, url: str) -> None:
+        await client.connect(
+            url,
             name=self._service,
-            allow_reconnect=True,
+            allow_reconnect=False,
             max_reconnect_attempts=-1,
             reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]  # a number of seconds, annotated as int
-            ping_interval=_PING_INTERVAL_S,
             error_cb=_log_error,
-            disconnected_cb=self._down,
-            reconnected_cb=self._connected,
         )
-        await self._connected()
+        # nats-py takes a connection that ends during its handshake for one that stands.
+        if not client.is_connected:
+            raise nats.errors.ConnectionClosedError
 
     async def close(self) -> None:
         """Sends what is buffered and ends the connection."""
+        self._closing = True
+        if not self.enabled:
+            return
         if self._client.is_connected:
             try:
-                await self._client.flush(timeout=1)
-            except (nats.errors.Error, TimeoutError) as error:
-                log("warn", "event log closed without a flush", reason=str(error))
-        self._closing = True
-        # A client that was never connected cannot be closed.
-        if self._client.is_connected or self._client.is_reconnecting:
-            await self._client.close()
+                await apart(self._client.flush(timeout=1), within_s=_CLOSE_S)
+            except (nats.errors.Error, TimeoutError, OSError) as error:
+                log("warn", "event log closed without a flush", reason=repr(error))
+        await _close(self._client)
 
     async def publish(self, area: str, event: event_pb2.Event, *, request_id: str = "") -> Published:
         """Stores an event of the tenant of the work in hand.
@@ -200,11 +217,7 @@ class EventLog:
                 while True:
                     await self._up.wait()
                     try:
-                        async with asyncio.timeout(_ATTEMPT_S):
-                            jetstream = await self.stream(area)
-                            ack = await jetstream.publish(
-                                subject, payload, timeout=_ACK_TIMEOUT_S, stream=stream_of(area), headers=dict(headers)
-                            )
+                        ack = await apart(self._offer(area, subject, payload, dict(headers)), within_s=_ATTEMPT_S)
                         return Published(headers["Nats-Msg-Id"], ack.seq, bool(ack.duplicate))
                     except nats.js.errors.NoStreamResponseError:
                         self._streams.discard(area)
@@ -217,6 +230,12 @@ class EventLog:
                 "the event log cannot be reached",
                 metadata={"dependency": "nats"},
             ) from None
+
+    async def _offer(self, area: str, subject: str, payload: bytes, headers: dict[str, str]) -> PubAck:
+        jetstream = await self.stream(area)
+        return await jetstream.publish(
+            subject, payload, timeout=_ACK_TIMEOUT_S, stream=stream_of(area), headers=headers
+        )
 
     async def stream(self, area: str) -> JetStreamContext:
         """Returns JetStream, with the stream of `area` made if nobody has made it yet."""
@@ -244,6 +263,27 @@ class EventLog:
             log("warn", "event log lost", url=self._url)
             for callback in self._on_change:
                 await callback(False)
+
+
+async def _until_lost(client: Client) -> None:
+    """Returns, or raises, when the connection is no more: nobody reads from it, or the server does not answer."""
+    reading, writing = client._reading_task, client._flusher_task
+    assert reading is not None
+    assert writing is not None
+    for task in (reading, writing):
+        task.add_done_callback(take_result)
+    while not reading.done():
+        await asyncio.wait([reading], timeout=_PING_INTERVAL_S)
+        if not reading.done():
+            await apart(client.rtt(timeout=_PING_TIMEOUT_S), within_s=_PING_TIMEOUT_S)
+
+
+async def _close(client: Client) -> None:
+    """Closes a client in whatever state it is; nats-py's own close may raise, or wait for a server that is gone."""
+    try:
+        await apart(client.close(), within_s=_CLOSE_S)
+    except Exception as error:
+        log("debug", "event log not closed in order", reason=repr(error))
 
 
 def stream_of(area: str) -> str:
