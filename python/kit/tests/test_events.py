@@ -33,7 +33,7 @@ _AREA = "echo"
 _ROUNDS = 4
 _WORKERS = 8
 _COMES_AGAIN_S = 60.0
-"""Enough for an event that JetStream sent to a connection before it knew that it is closed: it waits 30 s for the ack."""
+"""Enough for an event that went to a connection before JetStream saw it closed: it waits 30 s for the ack."""
 
 
 class Listener:
