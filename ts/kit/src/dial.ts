@@ -150,7 +150,8 @@ function outgoingMetadata(
   const metadata = Metadata(given);
   const traceparent = span === undefined ? "" : formatTraceParent(span);
   if (traceparent !== "") metadata.set("traceparent", traceparent);
-  if (span?.traceState) metadata.set("tracestate", span.traceState);
+  const tracestate = span?.traceState?.serialize();
+  if (tracestate) metadata.set("tracestate", tracestate);
   for (const [key, value] of identityMetadata(identity ?? NO_IDENTITY)) metadata.set(key, value);
   if (service !== undefined) metadata.set(SERVICE_KEY, service);
   if (deadlineMs !== undefined) metadata.set("grpc-timeout", formatTimeout(deadlineMs - Date.now()));

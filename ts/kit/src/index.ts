@@ -53,5 +53,6 @@ export {
   StatusError,
   toStatusError,
 } from "./status.js";
+export type { SurroundingState, Surroundings } from "./surroundings.js";
 export { readTraceParent, type Span, type SpanContext, SpanKind, startTelemetry, type Telemetry } from "./telemetry.js";
 export { fieldInvalid } from "./validate.js";

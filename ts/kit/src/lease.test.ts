@@ -23,16 +23,18 @@ interface Balancer {
   readonly server: Server;
   readonly received: { readonly ms: number; readonly request: RegisterEndpointRequest }[];
   withdrawn: boolean;
+  /** Whether it has ceased to answer, its streams open. */
+  silent: boolean;
 }
 
 async function startBalancer(port: number): Promise<Balancer> {
   const server = createServer();
-  const balancer: Balancer = { server, received: [], withdrawn: false };
+  const balancer: Balancer = { server, received: [], withdrawn: false, silent: false };
   const implementation: Partial<BalancerServiceImplementation> = {
     async *registerEndpoint(requests) {
       for await (const request of requests) {
         balancer.received.push({ ms: performance.now(), request });
-        yield { ttl: { seconds: 0n, nanos: TTL_MS * 1e6 } };
+        if (!balancer.silent) yield { ttl: { seconds: 0n, nanos: TTL_MS * 1e6 } };
       }
       balancer.withdrawn = true;
     },
@@ -84,17 +86,32 @@ test("lease_registers_renews_at_a_third_of_its_ttl_and_withdraws", async () => {
 
 test("lease_with_the_balancer_away_is_taken_when_it_comes", async () => {
   const port = await freePort();
-  await startLease(port);
+  const lease = await startLease(port);
+  expect(lease.state).toBe("unknown");
+  await waitUntil("it is known to be away", () => lease.state === "down");
   const balancer = await startBalancer(port);
   await waitUntil("it registers", () => balancer.received.length > 0);
+  await waitUntil("it is held", () => lease.state === "up");
 });
 
 test("lease_that_breaks_is_taken_again", async () => {
   const port = await freePort();
   const first = await startBalancer(port);
-  await startLease(port);
-  await waitUntil("it registers", () => first.received.length > 0);
+  const lease = await startLease(port);
+  await waitUntil("it is held", () => lease.state === "up");
   first.server.forceShutdown();
+  await waitUntil("it is lost", () => lease.state === "down");
   const second = await startBalancer(port);
   await waitUntil("it registers again", () => second.received[0]?.request.action?.$case === "register");
+});
+
+test("lease_of_a_balancer_that_ceases_to_answer_is_not_held", async () => {
+  const port = await freePort();
+  const balancer = await startBalancer(port);
+  const lease = await startLease(port);
+  await waitUntil("it is held", () => lease.state === "up");
+  balancer.silent = true;
+  await waitUntil("it is lost", () => lease.state === "down");
+  balancer.silent = false;
+  await waitUntil("it is held again", () => lease.state === "up");
 });

@@ -9,12 +9,15 @@ import type { Mesh, MeshClient } from "./dial.js";
 import { durationToMillis } from "./duration.js";
 import type { LoadMeter } from "./load.js";
 import { describeError, type Logger } from "./log.js";
+import type { SurroundingState } from "./surroundings.js";
 
 const FIRST_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 5000;
 // Until the balancer has named its ttl.
 const ASSUMED_TTL_MS = 3000;
 const WITHDRAWAL_LIMIT_MS = 1000;
+// The balancer answers each renewal, a third of a ttl apart: this much silence is not a late answer.
+const SILENT_TTLS = 2;
 
 interface LeaseOptions {
   readonly config: Pick<KitConfig, "service" | "instance" | "host" | "zone">;
@@ -33,11 +36,18 @@ export class Lease {
   readonly #cut = new AbortController();
   readonly #running: Promise<void>;
   #ttlMs = ASSUMED_TTL_MS;
+  #state: "up" | "down" | "unknown" = "unknown";
+  #heardMs = performance.now();
 
   constructor(options: LeaseOptions) {
     this.#options = options;
     this.#client = options.mesh.client(BalancerServiceDefinition);
     this.#running = this.#run();
+  }
+
+  /** Whether the balancer holds the lease. */
+  get state(): SurroundingState {
+    return performance.now() - this.#heardMs > this.#ttlMs * SILENT_TTLS ? "down" : this.#state;
   }
 
   /** Half-closes, by which the balancer knows that the endpoint leaves of its own will. */
@@ -58,12 +68,15 @@ export class Lease {
         for await (const response of this.#client.registerEndpoint(this.#messages(), options)) {
           if (backoffMs !== FIRST_BACKOFF_MS) log.info("the lease is held");
           backoffMs = FIRST_BACKOFF_MS;
+          this.#state = "up";
+          this.#heardMs = performance.now();
           this.#renewAfter(response);
         }
       } catch (error) {
         if (signal.aborted) return;
         if (backoffMs === FIRST_BACKOFF_MS) log.warn("no lease: the balancer is away", { error: describeError(error) });
       }
+      this.#state = "down";
       await delay(backoffMs, undefined, { signal }).catch(() => undefined);
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
     }

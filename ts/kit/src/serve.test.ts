@@ -287,7 +287,10 @@ describe("drain", () => {
     await waitUntil("the watch tells", () => watched.length === 2);
     expect((await health.check({ service: "" })).status).toBe(HealthCheckResponse_ServingStatus.NOT_SERVING);
     const healthz = await fetch(`http://${server.httpAddress}/healthz`);
-    expect([healthz.status, await healthz.json()]).toEqual([503, { status: "NOT_SERVING", checks: { nats: "off" } }]);
+    expect([healthz.status, await healthz.json()]).toEqual([
+      503,
+      { status: "NOT_SERVING", checks: { nats: "off", jaeger: "off", balancer: "off" } },
+    ]);
     const late = client.echo.echo({ message: "late" }, { metadata: client.metadata() });
     expect((await early).message).toBe("early");
     expect((await late).message).toBe("late");
@@ -352,7 +355,10 @@ describe("the HTTP port", () => {
   test("healthz_and_metrics_have_the_documented_names", async () => {
     const { client, server } = await start({ echo: async ({ message }) => ({ message }) });
     await client.echo.echo({ message: "x" }, { metadata: client.metadata() });
-    expect(JSON.parse(await scrape(server, "/healthz"))).toEqual({ status: "SERVING", checks: { nats: "off" } });
+    expect(JSON.parse(await scrape(server, "/healthz"))).toEqual({
+      status: "SERVING",
+      checks: { nats: "off", jaeger: "off", balancer: "off" },
+    });
     const metrics = await scrape(server, "/metrics");
     for (const name of [
       'rpc_server_duration_seconds_count{rpc_service="uait.echo.v1.EchoService",rpc_method="Echo",rpc_grpc_status_code="0"} 1',

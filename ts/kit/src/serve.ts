@@ -18,7 +18,8 @@ import { createReflection, REFLECTION_SERVICES, reflectionDefinition } from "./r
 import type { MethodEntry } from "./server-call.js";
 import type { BoundService } from "./service.js";
 import { hostPort, StartError } from "./start-error.js";
-import { EncodedAttributes, type Telemetry } from "./telemetry.js";
+import type { Surroundings } from "./surroundings.js";
+import type { Telemetry } from "./telemetry.js";
 
 export interface ServeOptions {
   readonly config: KitConfig;
@@ -38,6 +39,8 @@ export interface RunningServer {
   readonly address: string;
   /** The HTTP address, as host:port. */
   readonly httpAddress: string;
+  /** What the process can do without, and how it is. */
+  readonly surroundings: Surroundings;
   /** Leaves the mesh without cutting off a call; returns when nothing is left. */
   drain(): Promise<void>;
 }
@@ -54,10 +57,20 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const connections = new Connections();
   const server = assemble(options, load, health, connections);
   const port = await listenGrpc(server, config);
+  let lease: Lease | undefined;
+  const surroundings: Surroundings = {
+    get traces() {
+      return telemetry.traces;
+    },
+    get lease() {
+      return config.lease ? (lease?.state ?? "unknown") : "off";
+    },
+  };
   let http: HttpServer;
   try {
     const { host, httpPort: port } = config;
-    http = await listenHttp({ host, port, routes: httpRoutes(options, load, health), handler: options.httpHandler });
+    const routes = httpRoutes(options, load, health, surroundings);
+    http = await listenHttp({ host, port, routes, handler: options.httpHandler });
   } catch (error) {
     server.forceShutdown();
     throw error;
@@ -67,7 +80,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   health.setEvents(events.state === "up");
   health.setServing();
   const { log } = telemetry;
-  const lease = config.lease ? new Lease({ config, port, mesh: options.mesh, load, log }) : undefined;
+  if (config.lease) lease = new Lease({ config, port, mesh: options.mesh, load, log });
   const address = hostPort(config.host, port);
   const httpAddress = hostPort(config.host, http.port);
   growHeapUnderLoad(load);
@@ -76,6 +89,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   return {
     address,
     httpAddress,
+    surroundings,
     drain() {
       drained ??= drain({ ...options, server, connections, http, health, lease, load });
       return drained;
@@ -137,7 +151,7 @@ function methodTable(services: readonly BoundService[], metrics: Metrics): Map<s
       table.set(`/${spanName}`, {
         path: `/${spanName}`,
         spanName,
-        attributes: new EncodedAttributes({
+        attributes: Object.freeze({
           "rpc.system": "grpc",
           "rpc.service": descriptor.typeName,
           "rpc.method": name,
@@ -164,7 +178,7 @@ async function listenGrpc(server: Server, config: KitConfig): Promise<number> {
   }
 }
 
-function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health: Health) {
+function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health: Health, surroundings: Surroundings) {
   const { metrics } = telemetry;
   return {
     "/metrics": async () => {
@@ -176,7 +190,7 @@ function httpRoutes({ telemetry, events }: ServeOptions, load: LoadMeter, health
       type: "application/json",
       body: JSON.stringify({
         status: health.serving ? "SERVING" : "NOT_SERVING",
-        checks: { nats: events.state },
+        checks: { nats: events.state, jaeger: surroundings.traces, balancer: surroundings.lease },
       }),
     }),
   };

@@ -4,7 +4,7 @@ import { type Identity, NO_IDENTITY, readIdentity, tenantMissing } from "./ident
 import { LOAD_KEY, type LoadMeter } from "./load.js";
 import type { Logger } from "./log.js";
 import { cancelled, deadlineExceeded, STATUS_DETAILS_KEY, Status, StatusError } from "./status.js";
-import { type EncodedAttributes, endSpan, readTraceParent, type Span, SpanKind, type Telemetry } from "./telemetry.js";
+import { endSpan, readTraceParent, type Span, SpanKind, type Telemetry } from "./telemetry.js";
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface["sendStatus"]>[0];
 
@@ -13,7 +13,7 @@ export interface MethodEntry {
   readonly path: string;
   /** Name of the server's span: `package.Service/Method`. */
   readonly spanName: string;
-  readonly attributes: EncodedAttributes;
+  readonly attributes: Readonly<Record<string, string>>;
   readonly durations: MethodDurations;
   readonly tenantless: boolean;
 }

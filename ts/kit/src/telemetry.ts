@@ -1,13 +1,11 @@
 import type { KitConfig } from "./config.js";
 import { Logger, type LogSink } from "./log.js";
 import { Metrics } from "./metrics.js";
-import type { Attributes, EncodedAttributes } from "./otlp.js";
-import { PassedOnSpan, type Span, SpanKind, Tracer } from "./span.js";
-import { SpanExporter } from "./span-exporter.js";
+import { type Attributes, PassedOnSpan, type Span, SpanKind } from "./span.js";
 import { Status } from "./status.js";
+import type { SurroundingState } from "./surroundings.js";
 import { NO_TRACE, type TraceParent } from "./trace-context.js";
 
-export { EncodedAttributes } from "./otlp.js";
 export { type Span, SpanKind } from "./span.js";
 export { formatTraceParent, readTraceParent, type SpanContext, type TraceParent } from "./trace-context.js";
 
@@ -16,7 +14,9 @@ export interface Telemetry {
   readonly log: Logger;
   readonly metrics: Metrics;
   /** Begins a span under `parent`, or a trace of its own where there is none. */
-  startSpan(name: string, kind: SpanKind, attributes: Attributes | EncodedAttributes, parent: TraceParent): Span;
+  startSpan(name: string, kind: SpanKind, attributes: Attributes, parent: TraceParent): Span;
+  /** Whether the trace collector takes spans. */
+  readonly traces: SurroundingState;
   /** Sends what has not been sent yet and stops. */
   shutdown(): Promise<void>;
 }
@@ -28,16 +28,18 @@ export async function startTelemetry(config: KitConfig, sink?: LogSink): Promise
   if (config.otelDisabled) {
     const startSpan: Telemetry["startSpan"] = (_name, _kind, _attributes, parent) =>
       new PassedOnSpan(parent ?? NO_TRACE);
-    return { log, metrics, startSpan, shutdown: () => Promise.resolve() };
+    return { log, metrics, startSpan, traces: "off", shutdown: () => Promise.resolve() };
   }
-  const resource = { "service.name": config.service, "service.instance.id": config.instance };
-  const exporter = new SpanExporter({ endpoint: config.otlpEndpoint, resource, log });
-  const tracer = new Tracer(config.samplerRatio, (span) => exporter.add(span));
+  const { startTracing } = await import("./tracing.js");
+  const tracing = startTracing(config, log);
   return {
     log,
     metrics,
-    startSpan: (name, kind, attributes, parent) => tracer.start(name, kind, attributes, parent),
-    shutdown: () => exporter.shutdown(),
+    startSpan: (name, kind, attributes, parent) => tracing.tracer.start(name, kind, attributes, parent),
+    get traces() {
+      return tracing.state;
+    },
+    shutdown: () => tracing.shutdown(),
   };
 }
 

@@ -1,16 +1,6 @@
-/** W3C trace context of a span (Trace Context, level 1). */
-export interface SpanContext {
-  /** 32 lower-case hex digits; all zeros outside a trace. */
-  readonly traceId: string;
-  /** 16 lower-case hex digits; all zeros outside a trace. */
-  readonly spanId: string;
-  /** Bit 0 says whether the trace is recorded. */
-  readonly traceFlags: number;
-  /** The header `tracestate`, handed on as it came. */
-  readonly traceState?: string | undefined;
-  /** Whether it came from another process. */
-  readonly isRemote?: boolean;
-}
+import { createTraceState, type SpanContext } from "@opentelemetry/api";
+
+export type { SpanContext };
 
 /** Where a span hangs: the context of the caller or of the publisher. */
 export type TraceParent = SpanContext | undefined;
@@ -32,13 +22,9 @@ export function readTraceParent(traceparent: string | undefined, tracestate?: st
   if (match === null) return undefined;
   const [, version, traceId = "", spanId = "", flags = "", more] = match;
   if (version === "00" && more !== undefined) return undefined;
-  return {
-    traceId,
-    spanId,
-    traceFlags: Number.parseInt(flags, 16) & SAMPLED,
-    traceState: tracestate !== undefined && tracestate.length <= MAX_STATE_LENGTH ? tracestate : undefined,
-    isRemote: true,
-  };
+  const parent = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & SAMPLED, isRemote: true };
+  if (!tracestate || tracestate.length > MAX_STATE_LENGTH) return parent;
+  return { ...parent, traceState: createTraceState(tracestate) };
 }
 
 /** W3C `traceparent` of a span; empty when there is no trace. */
