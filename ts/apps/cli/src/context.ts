@@ -23,14 +23,11 @@ export const ROOT = resolve(fileURLToPath(import.meta.url), "../../../../..");
 export async function openContext(signal: AbortSignal, environment: NodeJS.ProcessEnv = process.env): Promise<Context> {
   const root = environment["UAIT_ROOT"] ? resolve(environment["UAIT_ROOT"]) : ROOT;
   const catalogue = await loadCatalogue(`${root}/${CATALOGUE_FILE}`);
-  const home = environment["UAIT_HOME"] ? resolve(environment["UAIT_HOME"]) : undefined;
+  const { UAIT_PORT_BASE, UAIT_TLS, UAIT_MODELS } = environment;
+  const UAIT_HOME = environment["UAIT_HOME"] ? resolve(environment["UAIT_HOME"]) : undefined;
   return {
     catalogue,
-    mesh: layout(
-      catalogue,
-      { UAIT_PORT_BASE: environment["UAIT_PORT_BASE"], UAIT_TLS: environment["UAIT_TLS"], UAIT_HOME: home },
-      root,
-    ),
+    mesh: layout(catalogue, { UAIT_PORT_BASE, UAIT_TLS, UAIT_HOME, UAIT_MODELS }, root),
     progress: progressOn(process.stdout),
     cache: environment["UAIT_CACHE"] ? resolve(environment["UAIT_CACHE"]) : resolve(homedir(), ".cache/uait"),
     signal,

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadCatalogue } from "./catalogue/load.js";
 import { ROOT } from "./context.js";
@@ -23,6 +24,11 @@ describe("layout", () => {
     expect(new Set(moved).size).toBe(moved.length);
     expect(Math.min(...moved)).toBe(20_000);
     expect(moved.filter((port) => original.includes(port))).toEqual([]);
+  });
+
+  it("models_ofTheUserAreFolderPathsBesideTheInstalledOnes", () => {
+    const { moreModels } = layout(catalogue, { UAIT_MODELS: "/mine:relative/list.yaml:" }, "/checkout");
+    expect(moreModels).toEqual(["/mine", resolve("relative/list.yaml")]);
   });
 
   it("home_movesTheMeshAndNotTheCheckoutsTools", () => {

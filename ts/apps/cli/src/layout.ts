@@ -23,6 +23,8 @@ export interface Layout {
   readonly bind: string;
   /** Whether services speak mutual TLS with the certificates of `paths.tls`. */
   readonly tls: boolean;
+  /** The user's folders and lists of models, beside the installed ones of `paths.models`. */
+  readonly moreModels: readonly string[];
   /** Every service's replicas in catalogue order, those in state `contract` too. */
   readonly replicas: readonly Replica[];
   /** Host of a piece of infrastructure. */
@@ -63,6 +65,8 @@ export interface LayoutEnvironment {
   readonly UAIT_HOME?: string | undefined;
   /** `on` or `off`; off when unset. */
   readonly UAIT_TLS?: string | undefined;
+  /** Models beside the installed ones: folders and lists, separated by colons. */
+  readonly UAIT_MODELS?: string | undefined;
 }
 
 /**
@@ -99,6 +103,7 @@ export function layout(catalogue: Catalogue, environment: LayoutEnvironment, roo
       if (found === undefined) throw new Error(`${name} has no port ${port}`);
       return found;
     },
+    moreModels: (environment.UAIT_MODELS ?? "").split(":").flatMap((path) => (path === "" ? [] : [resolve(path)])),
     paths: pathsOf(root, environment.UAIT_HOME || resolve(root, ".uait")),
   };
 }

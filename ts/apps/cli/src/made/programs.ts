@@ -78,7 +78,7 @@ function filled(value: string, mesh: Layout, replica: Replica): string {
     case "{catalogue}":
       return `${mesh.paths.root}/${CATALOGUE_FILE}`;
     case "{models}":
-      return mesh.paths.models;
+      return [mesh.paths.models, ...mesh.moreModels].join(":");
     case "{data}":
       return dataPath(mesh, replica);
     case "{seeds}":
