@@ -5,6 +5,7 @@ import { Mesh } from "../mesh/mesh.js";
 import { ARITHMETIC, Asker, answered, type Request } from "./ask.js";
 
 const BACK_MS = 60_000;
+const KNOWN_MS = 30_000;
 
 let mesh: Mesh;
 let asker: Asker;
@@ -43,9 +44,21 @@ test.each([
   });
 });
 
-// Nothing of an answer depends on these two, so that nothing is degraded.
-test.each(["jaeger", "intelligent-load-balancer"])("run_without_%s_is_answered", async (process) => {
+// Nothing is asked of these two: that they are away is known within seconds, by a probe and by the lease.
+test.each(["jaeger", "intelligent-load-balancer"])("run_without_%s_is_answered_and_soon_says_so", async (process) => {
   await without(process, async () => {
-    expect(answered(await asker.run(ARITHMETIC)).text).not.toBe("");
+    let asked = 0;
+    const texts: string[] = [];
+    await until(
+      async () => {
+        asked++;
+        const { text, degraded, degradations } = answered(await asker.run(ARITHMETIC));
+        texts.push(text);
+        return degraded && degradations.some(({ dependency }) => dependency === process);
+      },
+      { what: `a Run says that ${process} is away`, timeoutMs: KNOWN_MS, everyMs: 500 },
+    );
+    expect(texts).toHaveLength(asked);
+    expect(texts).not.toContain("");
   });
 });

@@ -23,6 +23,31 @@ describe("neighbours that are away", () => {
     expect(casesOf(events)[0]).toBe("started");
   });
 
+  test("collector_and_balancer_that_are_away_are_named_by_every_run", async () => {
+    const lone = await startService(scene.mesh, {
+      UAIT_LEASE: "on",
+      OTEL_SDK_DISABLED: "false",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",
+    });
+    scene.mesh.say = () => "42";
+    try {
+      const { surroundings } = lone.server;
+      await waitUntil(
+        "both are known to be away",
+        () => surroundings.traces === "down" && surroundings.lease === "down",
+      );
+      const events = await collect(lone.client.run(task(), as("acme")));
+      expect(answerOf(events)).toMatchObject({ text: "42", degraded: true });
+      expect(answerOf(events).degradations.map(({ dependency, effect }) => [dependency, effect])).toEqual([
+        ["jaeger", "the run's trace is not recorded"],
+        ["intelligent-load-balancer", "replicas that come or go are not noticed"],
+      ]);
+      expect(valuesOf(events, "degraded").length).toBe(2);
+    } finally {
+      await lone.stop();
+    }
+  });
+
   test("search_that_goes_away_while_it_runs_is_finished_by_fresh_attempts", async () => {
     scene.mesh.say = () => {
       if (scene.mesh.generated.length === 2) scene.mesh.away.add("ab-mcts");

@@ -4,7 +4,16 @@ import { OrchestratorService } from "@uait/gen/es/uait/orchestrator/v1/orchestra
 import { AbMctsBridgeServiceDefinition } from "@uait/gen/uait/orchestrator/v1/ab_mcts_bridge.js";
 import { DspyOrchestratorServiceDefinition } from "@uait/gen/uait/orchestrator/v1/dspy_orchestrator.js";
 import { OrchestratorServiceDefinition } from "@uait/gen/uait/orchestrator/v1/orchestrator.js";
-import { dial, Idempotency, openEvents, type RunningServer, serve, service, startTelemetry } from "@uait/kit";
+import {
+  dial,
+  Idempotency,
+  openEvents,
+  type RunningServer,
+  type Surroundings,
+  serve,
+  service,
+  startTelemetry,
+} from "@uait/kit";
 import type { BridgeEvent } from "./bridge.js";
 import { createBridgeHandler } from "./bridge-handler.js";
 import type { OrchestratorConfig } from "./config.js";
@@ -37,11 +46,13 @@ export async function startOrchestrator(config: OrchestratorConfig): Promise<Run
   const confinement = new Confinement({ workers: config.sandboxWorkers });
   const neighbours = meshNeighbours(mesh);
   const shared = { neighbours, journal, store, neighbourTimeoutMs, owner: `${host}:${port}`, now, log };
-  const runs = new Runs({ ...shared, runner: new Runner({ ...shared, confinement, elapsed }) });
+  let server: RunningServer | undefined;
+  const surroundings = (): Surroundings => server?.surroundings ?? { traces: telemetry.traces, lease: "unknown" };
+  const runs = new Runs({ ...shared, runner: new Runner({ ...shared, confinement, elapsed, surroundings }) });
   const bridged = new LiveWorks<BridgeEvent>();
   const idempotency = new Idempotency({ now, errors: toStatus });
   runs.open();
-  return await serve({
+  server = await serve({
     config,
     telemetry,
     mesh,
@@ -78,4 +89,5 @@ export async function startOrchestrator(config: OrchestratorConfig): Promise<Run
       }),
     ],
   });
+  return server;
 }

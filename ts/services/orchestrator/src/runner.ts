@@ -1,4 +1,4 @@
-import { type Logger, millisToDuration, Status, StatusError, type WorkContext } from "@uait/kit";
+import { type Logger, millisToDuration, Status, StatusError, type Surroundings, type WorkContext } from "@uait/kit";
 import type { Action } from "./action.js";
 import { BudgetMeter } from "./budget.js";
 import { OrchestratorError, toStatus } from "./error.js";
@@ -17,6 +17,7 @@ import type { Confinement } from "./sandbox/confinement.js";
 import { VerifierScorer } from "./scorer.js";
 import type { Planner, ScoredNode, SearchListener, SearchResult } from "./search.js";
 import { runSearch } from "./search-loop.js";
+import { lackOf } from "./surroundings.js";
 import { judgesAmong, type Verifier } from "./verifiers/verifier.js";
 import {
   type AgentsChosen,
@@ -58,6 +59,8 @@ export interface RunnerOptions {
   /** Milliseconds of a clock that never goes back. */
   readonly elapsed: () => number;
   readonly log: Logger;
+  /** What the process can do without, and how it is now. */
+  readonly surroundings: () => Surroundings;
 }
 
 /** Time for which an answer waits until the event log has it, ms. */
@@ -119,6 +122,7 @@ class OneRun {
 
   async execute(): Promise<void> {
     const timer = setTimeout(() => this.#timeUp.abort(), this.#job.limits.maxWallTimeMs);
+    this.#look();
     try {
       await this.#search();
     } catch (error) {
@@ -143,6 +147,7 @@ class OneRun {
     const result = await this.#loop(planner, actions, selection.taskType, enrichment);
     const best = await this.#settle(result);
     if (best === undefined) throw this.#failureOf(result);
+    this.#look();
     const answer = this.#answer(best, result, actions, enrichment);
     await this.#finish(answer, actions.get(best.action)?.choice.arm.armId ?? "");
     await learn({
@@ -169,6 +174,10 @@ class OneRun {
     const elapsed = millisToDuration(this.#options.elapsed() - began);
     this.#live.stream.append({ $case: "context", value: { citations, tokens, elapsed } });
     return enrichment;
+  }
+
+  #look(): void {
+    for (const lack of lackOf(this.#options.surroundings())) this.#degradations.add(lack);
   }
 
   #start(taskType: string, searchId: string): void {
