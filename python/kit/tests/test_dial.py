@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import grpc
 import grpc.aio
@@ -10,6 +11,7 @@ import pytest
 from uait.echo.v1 import echo_pb2
 from uait.echo.v1.echo_pb2_grpc import EchoServiceStub
 from uait_kit import Telemetry, dial
+from uait_kit._dial import _EndedByCore
 from uait_kit.testing import settings
 
 from .echo_servicer import TENANT, serving
@@ -58,16 +60,14 @@ async def test_write_that_fails_leaves_the_servers_answer(monkeypatch: pytest.Mo
             assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_write_that_core_does_not_take_ends_the_call() -> None:
+def test_write_that_core_does_not_take_ends_the_call() -> None:
     """Core says no more of such a call, and whoever waits for its answer would wait for ever."""
-    async with serving(settings()) as (server, _):
-        config = settings(UAIT_MESH=server.address)
-        async with dial(config, Telemetry(config)) as channel:
-            call = EchoServiceStub(channel).Collect(metadata=TENANT)
-            await call.wait_for_connection()
-            # What grpc.aio does then; whether Core takes two writes at once depends on its threads.
-            call._cython_call.set_internal_error("Failed grpc_call_start_batch: 8")
-            assert await call.code() is grpc.StatusCode.INTERNAL
+    set_on_the_call: list[str] = []
+    call = _EndedByCore(SimpleNamespace(set_internal_error=set_on_the_call.append))
+    call.set_internal_error('Failed "execute_batch": (SendMessageOperation,)')
+    assert set_on_the_call == []
+    call.set_internal_error("Failed grpc_call_start_batch: 8")
+    assert set_on_the_call == ["Failed grpc_call_start_batch: 8"]
 
 
 async def test_stream_of_requests_to_nobody_is_unavailable() -> None:
