@@ -88,7 +88,6 @@ export async function bridgeSearch(
       scorer: new VerifierScorer({
         ...shared,
         verifiers: job.verifiers,
-        chosenByDefault: false,
         task: job.prompt,
         confinement,
         now,

@@ -291,4 +291,11 @@ describe("scores", () => {
     expect(answerOf(agreed)).toMatchObject({ score: 1, degraded: true, verdicts: [{ verifier: "agreement" }] });
     expect(answerOf(agreed).degradations.map(({ dependency }) => dependency)).toEqual(["dspy"]);
   });
+
+  test("judge_that_is_named_and_away_gives_way_to_agreement", async () => {
+    scene.mesh.away.add("dspy");
+    const verifiers = [{ kind: { $case: "judge", value: {} } }] as const;
+    const events = await scene.run(task({ verifiers: [...verifiers], budget: { maxNodes: 2 } }));
+    expect(answerOf(events)).toMatchObject({ degraded: true, verdicts: [{ verifier: "agreement" }] });
+  });
 });

@@ -206,8 +206,8 @@ class OneRun {
     const { neighbours, confinement, elapsed, now } = this.#options;
     const { models, programs } = neighbours;
     const shared = { programs, from: this.#from, modelTime: this.#modelTime, degradations: this.#degradations };
-    const scoring = verifiersOf(this.#job);
-    const scorer = new VerifierScorer({ ...shared, ...scoring, task, confinement, now });
+    const verifiers = verifiersOf(this.#job);
+    const scorer = new VerifierScorer({ ...shared, verifiers, task, confinement, now });
     this.#scorer = scorer;
     return await runSearch({
       planner,
@@ -215,7 +215,7 @@ class OneRun {
         ...shared,
         actions,
         models,
-        briefing: { task, instructions, context, judges: judgesAmong(scoring.verifiers) },
+        briefing: { task, instructions, context, judges: judgesAmong(verifiers) },
         constraint,
         seed,
         maxCostMicroUsd: limits.maxCostMicroUsd,
@@ -380,15 +380,10 @@ function choiceOf({ name, choice: { agent, expectedScore, why }, model }: Action
   return { action: name, agent, model, expectedScore, why };
 }
 
-function verifiersOf({ verifiers, output }: RunJob): {
-  readonly verifiers: readonly Verifier[];
-  readonly chosenByDefault: boolean;
-} {
-  if (verifiers.length > 0) return { verifiers, chosenByDefault: false };
+function verifiersOf({ verifiers, output }: RunJob): readonly Verifier[] {
+  if (verifiers.length > 0) return verifiers;
   if (output?.form?.$case === "jsonSchema") {
-    const check = { kind: "json_schema", schema: output.form.value } as const;
-    return { verifiers: [{ name: "json_schema", weight: 1, check }], chosenByDefault: false };
+    return [{ name: "json_schema", weight: 1, check: { kind: "json_schema", schema: output.form.value } }];
   }
-  const check = { kind: "judge", criteria: "", reference: "", model: "" } as const;
-  return { verifiers: [{ name: "judge", weight: 1, check }], chosenByDefault: true };
+  return [{ name: "judge", weight: 1, check: { kind: "judge", criteria: "", reference: "", model: "" } }];
 }

@@ -13,8 +13,6 @@ import type { Usage, Verdict } from "./vocabulary.js";
 
 export interface ScorerOptions {
   readonly verifiers: readonly Verifier[];
-  /** Whether the caller named none: a judge that is away gives way to agreement. */
-  readonly chosenByDefault: boolean;
   readonly task: string;
   readonly confinement: Confinement;
   readonly programs: Programs;
@@ -59,8 +57,8 @@ export class VerifierScorer implements Scorer {
     const judged = await Promise.all(
       verifiers.map((verifier) => this.#judge(verifier, attempt.nodeId, text, others, signal)),
     );
-    // Attempts that were judged at the same moment come by here together.
-    if (this.#options.chosenByDefault && verifiers !== FALLBACK && judged.some(({ cause }) => isAway(cause))) {
+    // A run is not lost with its judge. Attempts that were judged at the same moment come by here together.
+    if (onlyJudges(verifiers) && judged.some(({ cause }) => isAway(cause))) {
       this.#verifiers = FALLBACK;
       return await this.score(attempt, text, others, signal);
     }
@@ -142,7 +140,7 @@ export class VerifierScorer implements Scorer {
       return { verdict: verdictOf(verifier, opinion(Math.min(1, Math.max(0, score)), String(why))), usage };
     } catch (error) {
       signal.throwIfAborted();
-      if (isAway(error)) degradations.add(degradation("dspy", effectOf(this.#options.chosenByDefault), error));
+      if (isAway(error)) degradations.add(degradation("dspy", effectOf(this.#verifiers), error));
       const verdict = { verifier: verifier.name, score: 0, explanation: "", failure: failureOf(error) };
       return { verdict, usage: NO_USAGE, cause: error };
     }
@@ -194,8 +192,12 @@ function meanOf(verifiers: readonly Verifier[], judged: readonly Judged[]): Scor
 
 const FALLBACK: readonly Verifier[] = [DEFAULT_AGREEMENT];
 
-function effectOf(chosenByDefault: boolean): string {
-  return chosenByDefault ? "attempts are scored by their agreement instead of a judge" : "no judge scores the attempts";
+const onlyJudges = (verifiers: readonly Verifier[]): boolean => verifiers.every(({ check }) => check.kind === "judge");
+
+function effectOf(verifiers: readonly Verifier[]): string {
+  return onlyJudges(verifiers) || verifiers === FALLBACK
+    ? "attempts are scored by their agreement instead of a judge"
+    : "no judge scores the attempts";
 }
 
 function verdictOf({ name }: Verifier, { score, explanation }: Opinion): Verdict {
