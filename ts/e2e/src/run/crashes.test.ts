@@ -1,26 +1,33 @@
 /** Every process of the mesh is killed in turn while Runs go on and memories are stored. */
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { MemoryServiceDefinition } from "@uait/gen/uait/memory/v1/memory.js";
-import { type Channel, type Client, ClientError, createChannel, createClient } from "nice-grpc";
+import { type Channel, type Client, ClientError, createChannel, createClient, Metadata } from "nice-grpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
 import { ARITHMETIC, Asker, type Request, type Told } from "./ask.js";
+import { signed } from "./keys.js";
 
 const ROUNDS = 20;
 const NEXT_RUN_MS = 10_000;
 const BACK_MS = 30_000;
+const STORE_EVERY_MS = 250;
 /** A Run in flight has its wall time, and some for telling. */
 const IN_FLIGHT_MS = 40_000;
 const ROUND_MS = IN_FLIGHT_MS + NEXT_RUN_MS + BACK_MS;
 const REQUEST: Request = { ...ARITHMETIC, budget: { maxNodes: 6, maxWallTime: { seconds: 30n, nanos: 0 } } };
 /** What a Run in flight may end with: an answer, or a code by which its caller knows to try again. */
 const CLEAR = new Set(["OK", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"]);
+/** A stream that has begun can only be reset by Envoy when its server dies; gRPC calls that INTERNAL. */
+const isReset = ({ code, message }: Told): boolean => code === "INTERNAL" && message.includes("RST_STREAM");
 
 let mesh: Mesh;
 let asker: Asker;
 let channel: Channel;
 let memory: Client<MemoryServiceDefinition>;
+/** Memories are another tenant's, so that they are not the context of the Runs. */
+let rememberer: Metadata;
 const acknowledged = new Map<string, string>();
 
 beforeAll(async () => {
@@ -28,6 +35,7 @@ beforeAll(async () => {
   asker = new Asker(mesh);
   channel = createChannel(mesh.edge);
   memory = createClient(MemoryServiceDefinition, channel);
+  rememberer = Metadata({ authorization: `Bearer ${await signed(mesh, { tenant: "acme", lifetime: 3600 })}` });
 });
 
 afterAll(() => {
@@ -43,11 +51,13 @@ function storing(): { stop(): Promise<void> } {
       const requestId = randomUUID();
       const text = `the number of ${requestId} is ${acknowledged.size}`;
       try {
-        const { memory: stored } = await memory.store({ requestId, memory: { text } }, { metadata: asker.metadata });
+        const { memory: stored } = await memory.store({ requestId, memory: { text } }, { metadata: rememberer });
         if (stored !== undefined) acknowledged.set(stored.memoryId, text);
       } catch (error) {
         if (!(error instanceof ClientError)) throw error;
       }
+      // Each memory is embedded by the model service, whose processors the Runs need too.
+      await delay(STORE_EVERY_MS);
     }
   })();
   return {
@@ -79,10 +89,10 @@ test(
         const { ended, tookMs, nextMs } = await killDuringRun(name);
         ends.push(`${name} ${ended.code} after ${tookMs.toFixed(0)} ms, the next after ${nextMs.toFixed(0)} ms`);
         console.log(ends.at(-1));
-        expect(CLEAR, `the Run in flight when ${name} was killed: ${ended.code} ${ended.message}`).toContain(
-          ended.code,
-        );
+        const clear = CLEAR.has(ended.code) || isReset(ended);
+        expect(clear, `the Run in flight when ${name} was killed: ${ended.code} ${ended.message}`).toBe(true);
         expect(tookMs, `the Run in flight when ${name} was killed`).toBeLessThan(IN_FLIGHT_MS);
+        expect(nextMs, `the next Run after ${name} was killed`).toBeLessThan(NEXT_RUN_MS);
         await until(async () => (await running()).has(name), {
           what: `the supervisor brings ${name} back`,
           timeoutMs: BACK_MS,
@@ -94,7 +104,7 @@ test(
     }
     expect(acknowledged.size).toBeGreaterThan(ROUNDS);
     for (const [memoryId, text] of acknowledged) {
-      const { memory: kept } = await memory.get({ memoryId }, { metadata: asker.metadata });
+      const { memory: kept } = await memory.get({ memoryId }, { metadata: rememberer });
       expect(kept?.text).toBe(text);
     }
     console.log(`${ends.length} rounds, ${acknowledged.size} memories acknowledged, none lost`);
