@@ -10,7 +10,12 @@ import { need, show } from "./document.js";
 await show(async (line) => {
   const client = createClient(OrchestratorServiceDefinition, createChannel(need("edge"), FetchTransport()));
   const metadata = Metadata({ authorization: `Bearer ${need("key")}` });
-  const request = { requestId: crypto.randomUUID(), task: need("task"), budget: { maxNodes: 4 } };
+  const request = {
+    requestId: crypto.randomUUID(),
+    task: need("task"),
+    sampling: { maxOutputTokens: 32 },
+    budget: { maxNodes: 4 },
+  };
   for await (const { event } of client.run(request, { metadata })) {
     if (event?.$case === "score") line(`score ${event.value.score.toFixed(2)}: ${event.value.text}`);
     else if (event?.$case === "answer") line(`answer: ${event.value.text}`);

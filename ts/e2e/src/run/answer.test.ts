@@ -99,7 +99,15 @@ test("run_whose_caller_goes_away_is_cancelled", async () => {
 test("run_by_grpcurl_streams_json", async () => {
   const printed = await mesh.grpcurl(
     ...["-H", `authorization: Bearer ${mesh.key}`],
-    ...["-d", JSON.stringify({ requestId: randomUUID(), task: "Say hello.", budget: { maxNodes: 2 } })],
+    ...[
+      "-d",
+      JSON.stringify({
+        requestId: randomUUID(),
+        task: "Say hello.",
+        sampling: { maxOutputTokens: 24 },
+        budget: { maxNodes: 2 },
+      }),
+    ],
     ...[mesh.edge, "uait.orchestrator.v1.OrchestratorService/Run"],
   );
   const events = printed
