@@ -127,11 +127,16 @@ func storeUntilKilled(
 
 func startBinary(t *testing.T, binary, directory string, n *neighbours) (*os.Process, memoryv1.MemoryServiceClient) {
 	t.Helper()
+	process, connection := startProcess(t, binary, "UAIT_DATA_DIR="+directory, "UAIT_MESH="+n.address)
+	return process, memoryv1.NewMemoryServiceClient(connection)
+}
+
+// startProcess runs a service's real binary, alone but for what the variables name, until the test ends.
+func startProcess(t *testing.T, binary string, variables ...string) (*os.Process, *grpc.ClientConn) {
+	t.Helper()
 	command := exec.Command(binary)
-	command.Env = []string{
-		"UAIT_PORT=0", "UAIT_HTTP_PORT=0", "UAIT_LEASE=off", "UAIT_NATS_URL=off", "OTEL_SDK_DISABLED=true", "UAIT_DATA_DIR=" + directory,
-		"UAIT_MESH=" + n.address,
-	}
+	alone := []string{"UAIT_PORT=0", "UAIT_HTTP_PORT=0", "UAIT_LEASE=off", "UAIT_NATS_URL=off", "OTEL_SDK_DISABLED=true"}
+	command.Env = append(alone, variables...)
 	command.Stderr = os.Stderr
 	stdout, err := command.StdoutPipe()
 	if err != nil {
@@ -152,5 +157,5 @@ func startBinary(t *testing.T, binary, directory string, n *neighbours) (*os.Pro
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = connection.Close() })
-	return command.Process, memoryv1.NewMemoryServiceClient(connection)
+	return command.Process, connection
 }

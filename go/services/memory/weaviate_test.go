@@ -7,15 +7,12 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
 	memoryv1 "uait.dev/go/gen/uait/memory/v1"
@@ -85,31 +82,8 @@ func startVectors(t *testing.T, weaviate *weaviatetest.Server) *grpc.ClientConn 
 	if output, err := exec.Command("go", "build", "-o", binary, "../weaviate-client").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, output)
 	}
-	command := exec.Command(binary)
-	command.Env = []string{
-		"UAIT_PORT=0", "UAIT_HTTP_PORT=0", "UAIT_LEASE=off", "UAIT_NATS_URL=off", "OTEL_SDK_DISABLED=true", "UAIT_DRAIN_DELAY_MS=0",
-		"UAIT_WEAVIATE_URL=" + weaviate.URL, "UAIT_WEAVIATE_GRPC=" + weaviate.GRPC,
-	}
-	command.Stderr = os.Stderr
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	late := time.AfterFunc(20*time.Second, func() { _ = command.Process.Kill() })
-	defer late.Stop()
-	address := servingAddress(t, bufio.NewScanner(stdout))
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = connection.Close() })
+	_, connection := startProcess(t, binary, "UAIT_DRAIN_DELAY_MS=0",
+		"UAIT_WEAVIATE_URL="+weaviate.URL, "UAIT_WEAVIATE_GRPC="+weaviate.GRPC)
 	return connection
 }
 

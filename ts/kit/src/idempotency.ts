@@ -1,7 +1,15 @@
 import { createHash } from "node:crypto";
 import type { Identity } from "./identity.js";
 import type { KitContext } from "./service.js";
-import { cancelled, type ErrorCode, type ErrorMap, Status, StatusError, toStatusError } from "./status.js";
+import {
+  cancelled,
+  type ErrorCode,
+  type ErrorMap,
+  requestIdReused,
+  Status,
+  StatusError,
+  toStatusError,
+} from "./status.js";
 
 /** What the work of a request is done on behalf of; give it as `from` to whatever is called or published. */
 export type WorkContext = Pick<KitContext, "identity" | "deadlineMs" | "signal" | "span">;
@@ -95,7 +103,7 @@ export class Idempotency {
       from.signal.throwIfAborted();
       const known = this.#entries.get(key);
       if (known === undefined) return (await this.#wait(this.#begin(key, fingerprint, call, work), from)) as Answer;
-      if (known.fingerprint !== fingerprint) throw reused(request.requestId);
+      if (known.fingerprint !== fingerprint) throw requestIdReused(request.requestId);
       try {
         return (await this.#wait(known, from)) as Answer;
       } catch (error) {
@@ -185,15 +193,6 @@ async function doWork<Answer>(from: WorkContext, work: (from: WorkContext) => Pr
 
 function copyOf({ tenant, subject, scopes }: Identity): Identity {
   return { tenant, subject, scopes: [...scopes] };
-}
-
-function reused(requestId: string): StatusError {
-  return StatusError.of({
-    code: Status.INVALID_ARGUMENT,
-    reason: "REQUEST_ID_REUSED",
-    message: `request_id ${requestId} was used with another request`,
-    metadata: { request_id: requestId },
-  });
 }
 
 /**

@@ -150,6 +150,26 @@ export function dependencyUnavailable(dependency: string, cause?: unknown): Stat
   });
 }
 
+/** INVALID_ARGUMENT because a `request_id` was used with another request. */
+export function requestIdReused(requestId: string): StatusError {
+  return StatusError.of({
+    code: Status.INVALID_ARGUMENT,
+    reason: "REQUEST_ID_REUSED",
+    message: `request_id ${requestId} was used with another request`,
+    metadata: { request_id: requestId },
+  });
+}
+
+/** UNIMPLEMENTED because `what` is not part of this build, and why. */
+export function notImplemented(what: string, why: string): StatusError {
+  return StatusError.of({
+    code: Status.UNIMPLEMENTED,
+    reason: "NOT_IMPLEMENTED",
+    message: `${what}: ${why}`,
+    metadata: { what },
+  });
+}
+
 const TYPE_PREFIX = "type.googleapis.com/google.rpc.";
 
 function encodeDetails(error: StatusError): Uint8Array {

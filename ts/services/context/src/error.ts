@@ -1,4 +1,4 @@
-import { type ErrorMap, Status, StatusError } from "@uait/kit";
+import { type ErrorMap, requestIdReused, Status, StatusError } from "@uait/kit";
 
 /** Every way in which this service's own rules can be broken, with what is told of it. */
 export type ContextFailure =
@@ -37,13 +37,7 @@ const STATUSES: {
       message: `context ${contextId} changed since it was read`,
       metadata: { etag },
     }),
-  request_id_reused: ({ requestId }) =>
-    StatusError.of({
-      code: Status.INVALID_ARGUMENT,
-      reason: "REQUEST_ID_REUSED",
-      message: `request_id ${requestId} was used with another request`,
-      metadata: { request_id: requestId },
-    }),
+  request_id_reused: ({ requestId }) => requestIdReused(requestId),
   property_reserved: ({ field, property }) =>
     StatusError.of({
       code: Status.INVALID_ARGUMENT,

@@ -1,4 +1,4 @@
-import { type ErrorMap, Status, StatusError } from "@uait/kit";
+import { type ErrorMap, notImplemented, requestIdReused, Status, StatusError } from "@uait/kit";
 
 /** Every way in which this service's own rules can be broken, with what is told of it. */
 export type GatewayFailure =
@@ -60,20 +60,8 @@ const STATUSES: {
       message: `a tenant has at most ${limit} active keys`,
       metadata: { quota: "keys", limit: String(limit) },
     }),
-  request_id_reused: ({ requestId }) =>
-    StatusError.of({
-      code: Status.INVALID_ARGUMENT,
-      reason: "REQUEST_ID_REUSED",
-      message: `request_id ${requestId} was used with another request`,
-      metadata: { request_id: requestId },
-    }),
-  not_implemented: ({ what, why }) =>
-    StatusError.of({
-      code: Status.UNIMPLEMENTED,
-      reason: "NOT_IMPLEMENTED",
-      message: `${what}: ${why}`,
-      metadata: { what },
-    }),
+  request_id_reused: ({ requestId }) => requestIdReused(requestId),
+  not_implemented: ({ what, why }) => notImplemented(what, why),
 };
 
 /** The gRPC code and reason of each error; `undefined` for errors that are not this service's own. */

@@ -1,4 +1,4 @@
-import { type ErrorMap, Status, StatusError } from "@uait/kit";
+import { type ErrorMap, requestIdReused, Status, StatusError } from "@uait/kit";
 
 /** How an upstream outside the mesh refused or failed. */
 export type UpstreamFault =
@@ -124,13 +124,7 @@ const STATUSES: {
       message: "the budget changed since it was read",
       metadata: { etag },
     }),
-  request_id_reused: ({ requestId }) =>
-    StatusError.of({
-      code: Status.INVALID_ARGUMENT,
-      reason: "REQUEST_ID_REUSED",
-      message: `request_id ${requestId} was used with another request`,
-      metadata: { request_id: requestId },
-    }),
+  request_id_reused: ({ requestId }) => requestIdReused(requestId),
   expression_invalid: ({ field, detail }) =>
     StatusError.of({
       code: Status.INVALID_ARGUMENT,

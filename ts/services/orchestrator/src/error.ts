@@ -1,4 +1,4 @@
-import { type ErrorMap, Status, StatusError } from "@uait/kit";
+import { type ErrorMap, notImplemented, requestIdReused, Status, StatusError } from "@uait/kit";
 import type { ExpressionError } from "./verifiers/expression-error.js";
 
 /** Every way in which this service's own rules can be broken, with what is told of it. */
@@ -35,13 +35,7 @@ type Statuses = {
 const STATUSES: Statuses = {
   run_missing: ({ runId }) => missing("run", runId),
   node_missing: ({ nodeId }) => missing("node", nodeId),
-  request_reused: ({ requestId }) =>
-    StatusError.of({
-      code: Status.INVALID_ARGUMENT,
-      reason: "REQUEST_ID_REUSED",
-      message: `request_id ${requestId} was used with another request`,
-      metadata: { request_id: requestId },
-    }),
+  request_reused: ({ requestId }) => requestIdReused(requestId),
   expression_invalid: ({ field, cause }) =>
     StatusError.of({
       code: Status.INVALID_ARGUMENT,
@@ -94,13 +88,7 @@ const STATUSES: Statuses = {
       metadata: { field },
       violations: [{ field, description: message, reason: "conflict" }],
     }),
-  not_implemented: ({ what, why }) =>
-    StatusError.of({
-      code: Status.UNIMPLEMENTED,
-      reason: "NOT_IMPLEMENTED",
-      message: `${what}: ${why}`,
-      metadata: { what },
-    }),
+  not_implemented: ({ what, why }) => notImplemented(what, why),
 };
 
 function missing(resource: string, name: string): StatusError {
