@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cargo, conformance, go, pytest, settle, vitest } from "./count.js";
+import { cargo, conformance, go, processorSeconds, pytest, settle, vitest } from "./count.js";
 
 describe("count", () => {
   test("go_counts_tests_and_subtests", () => {
@@ -31,5 +31,10 @@ describe("count", () => {
     expect(settle({ passed: 3, failed: 0 }, 1)).toEqual({ passed: 3, failed: 1 });
     expect(settle({ passed: 3, failed: 2 }, 1)).toEqual({ passed: 3, failed: 2 });
     expect(settle({ passed: 0, failed: 0 }, 0)).toEqual({ passed: 1, failed: 0 });
+  });
+
+  test("processor_seconds_adds_user_and_system_of_shell_and_children", () => {
+    expect(processorSeconds("0m0.004s 0m0.001s\n2m1.500s 0m3.250s\n")).toBeCloseTo(124.755);
+    expect(processorSeconds("")).toBe(0);
   });
 });

@@ -52,3 +52,10 @@ export function settle(counted: Count, exit: number): Count {
   if (exit !== 0) return counted.failed > 0 ? counted : { ...counted, failed: 1 };
   return counted.passed + counted.failed > 0 ? counted : { passed: 1, failed: 0 };
 }
+
+/** What bash's `times` prints of a shell and of its children: two lines of "0m1.500s 0m0.250s", user and system. */
+export const processorSeconds = (times: string): number =>
+  [...times.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+    (total, [, minutes, seconds]) => total + 60 * Number(minutes) + Number(seconds),
+    0,
+  );

@@ -4,9 +4,10 @@
  * Usage: main.ts [--only NAME]... ; the last line is "N passed, N failed", and the exit code is 0 when none failed.
  */
 import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import { parseArgs } from "node:util";
 import { repository } from "../harness/repository.js";
-import { one, settle } from "./count.js";
+import { one, processorSeconds, settle } from "./count.js";
 import { type Outcome, type Step, schedule } from "./schedule.js";
 import { steps } from "./steps.js";
 
@@ -19,14 +20,19 @@ function run(step: Step): Promise<Outcome> {
   console.log(`begin  ${step.name}`);
   const started = Date.now();
   return new Promise((resolve) => {
-    const child = spawn("bash", ["-o", "pipefail", "-c", step.run], {
+    const child = spawn("bash", ["-o", "pipefail", "-c", `{ ${step.run}\n} 3>&-; code=$?; times >&3; exit $code`], {
       cwd: repository,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
     });
     const chunks: string[] = [];
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
+    let times = "";
+    const [, out, err, used] = child.stdio as (Readable | null)[];
+    for (const stream of [out, err]) {
+      stream?.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
     }
+    used?.setEncoding("utf8").on("data", (chunk: string) => {
+      times += chunk;
+    });
     child.once("close", (code) => {
       const output = chunks.join("");
       const count = settle((step.count ?? one)(output), code ?? 1);
@@ -36,7 +42,7 @@ function run(step: Step): Promise<Outcome> {
       );
       if (count.failed > 0) console.log(output.slice(-SHOWN_OF_A_FAILURE));
       else if (step.show === true) console.log(output);
-      resolve({ step, count, seconds, output });
+      resolve({ step, count, seconds, processorSeconds: processorSeconds(times), output });
     });
   });
 }
@@ -48,11 +54,13 @@ const chosen =
     : steps.filter(({ name }) => only.includes(name)).map(({ after: _, ...step }) => step);
 const outcomes = await schedule(chosen, LANES, run);
 
-console.log("\nwhere the time went, longest first:");
-for (const { step, seconds, count, skipped } of [...outcomes].sort((a, b) => b.seconds - a.seconds)) {
+console.log("\nwhere the time went, longest first (elapsed, and of a processor; not what ran as a daemon):");
+for (const { step, seconds, processorSeconds: processor, count, skipped } of [...outcomes].sort(
+  (a, b) => b.seconds - a.seconds,
+)) {
   const note = skipped === undefined ? "" : `  not run: ${skipped}`;
   console.log(
-    `${seconds.toFixed(0).padStart(6)} s  ${step.name.padEnd(28)} ${count.passed} passed, ${count.failed} failed${note}`,
+    `${seconds.toFixed(0).padStart(6)} s ${processor.toFixed(0).padStart(5)} s  ${step.name.padEnd(28)} ${count.passed} passed, ${count.failed} failed${note}`,
   );
 }
 const passed = outcomes.reduce((total, { count }) => total + count.passed, 0);

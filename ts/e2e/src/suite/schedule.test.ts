@@ -15,7 +15,7 @@ function recorder(failing: readonly string[] = []) {
     await new Promise((resolve) => setImmediate(resolve));
     now -= 1;
     const failed = failing.includes(step.name) ? 1 : 0;
-    return { step, count: { passed: 1 - failed, failed }, seconds: 0, output: "" };
+    return { step, count: { passed: 1 - failed, failed }, seconds: 0, processorSeconds: 0, output: "" };
   };
   return { run, begun, most: () => most, aloneWith: () => aloneWith };
 }

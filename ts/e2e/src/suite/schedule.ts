@@ -20,6 +20,8 @@ export interface Outcome {
   readonly step: Step;
   readonly count: Count;
   readonly seconds: number;
+  /** Of the command and all that it started and waited for, user and system. */
+  readonly processorSeconds: number;
   readonly output: string;
   /** Why it was not run. */
   readonly skipped?: string;
@@ -58,6 +60,7 @@ export async function schedule(steps: readonly Step[], lanes: number, run: Runne
           step,
           count: { passed: 0, failed: 1 },
           seconds: 0,
+          processorSeconds: 0,
           output: "",
           skipped: `${broken} failed`,
         });
