@@ -8,10 +8,19 @@ pub use nats::NatsServer;
 pub use process::{Finished, Process};
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The root of the checkout that the test runs in; cargo starts tests in the folder of their crate. What is compiled may come from
+/// another checkout (decision 0074), so no path of it is known before.
+pub fn repository() -> PathBuf {
+    let folder = std::env::current_dir().expect("a working directory");
+    let root = folder.ancestors().find(|ancestor| ancestor.join("deploy/mesh.yaml").exists());
+    root.unwrap_or_else(|| panic!("{} is in no checkout of the project", folder.display())).to_path_buf()
+}
 
 /// A port that nobody listens on at the moment.
 pub fn free_port() -> u16 {

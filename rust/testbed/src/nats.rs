@@ -1,7 +1,7 @@
 //! A real NATS server with JetStream on disk, that can be killed and come back.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::{Process, eventually, free_port};
@@ -60,7 +60,7 @@ fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("UAIT_NATS_SERVER") {
         return path.into();
     }
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.uait/bin/nats-server");
+    let installed = crate::repository().join(".uait/bin/nats-server");
     if installed.exists() {
         return installed;
     }

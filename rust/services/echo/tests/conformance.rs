@@ -1,10 +1,9 @@
 //! Every conformance case, against the built binary and a real NATS server.
 
-use std::path::Path;
 use std::process::Command;
 
 use uait_conformance::{Options, Verdict, run};
-use uait_testbed::{NatsServer, Process, free_port};
+use uait_testbed::{NatsServer, Process, free_port, repository};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_passes() {
@@ -21,7 +20,7 @@ async fn every_case_passes() {
     ]));
     echo.wait_for_line("it serves", |line| line.contains("\"serving\"").then_some(()));
     let options = Options {
-        cases: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../proto/uait/echo/v1/cases.yaml"),
+        cases: repository().join("proto/uait/echo/v1/cases.yaml"),
         target,
         pid: Some(echo.pid()),
         service: Some("echo-rust".to_owned()),

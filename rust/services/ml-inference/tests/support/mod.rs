@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "helpers of a test fail it")]
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -40,8 +40,8 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The folder of installed models: `UAIT_MODELS`, or where `make install` puts them.
 pub fn models() -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../.uait/models");
-    let folder = std::env::var_os("UAIT_MODELS").map_or(installed, PathBuf::from);
+    let folder =
+        std::env::var_os("UAIT_MODELS").map_or_else(|| uait_testbed::repository().join(".uait/models"), PathBuf::from);
     assert!(
         folder.join("models.yaml").exists(),
         "no models in {}: run `make install` (`make test` does), or set UAIT_MODELS to a folder with models.yaml",
