@@ -9,14 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-)
 
-// binaryVariable names the nats-server to run.
-const binaryVariable = "UAIT_NATS_SERVER"
+	"uait.dev/go/kit/installed"
+)
 
 const readyTimeout = 20 * time.Second
 
@@ -32,7 +30,11 @@ type Server struct {
 // New prepares a server of its own port and files without starting it; it is stopped when the test ends.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{binary: binary(t), directory: t.TempDir(), address: freeAddress(t)}
+	binary, err := installed.Program("nats-server", "UAIT_NATS_SERVER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{binary: binary, directory: t.TempDir(), address: freeAddress(t)}
 	s.URL = "nats://" + s.address
 	configuration := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.address, s.directory)
 	if err := os.WriteFile(s.configurationFile(), []byte(configuration), 0o600); err != nil {
@@ -116,25 +118,4 @@ func freeAddress(t testing.TB) string {
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
-}
-
-// binary finds nats-server: by the variable, in the project's own folder, or in the PATH. A test that needs it fails without it.
-func binary(t testing.TB) string {
-	t.Helper()
-	if named := os.Getenv(binaryVariable); named != "" {
-		return named
-	}
-	_, self, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(self), "..", "..", "..")
-	for _, place := range []string{".uait/bin/nats-server", ".uait/venv/bin/nats-server"} {
-		path := filepath.Join(root, place)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	path, err := exec.LookPath("nats-server")
-	if err != nil {
-		t.Fatalf("nats-server is missing: set %s, or install it into .uait/bin (make up does), or put it into the PATH", binaryVariable)
-	}
-	return path
 }

@@ -8,16 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
+
+	"uait.dev/go/kit/installed"
 )
 
-const (
-	// binaryVariable names the weaviate-server to run.
-	binaryVariable = "UAIT_WEAVIATE_SERVER"
-	startTimeout   = 90 * time.Second
-)
+const startTimeout = 90 * time.Second
 
 // Server is a Weaviate of one node. Its callers start it once for many tests, since it takes seconds to be ready.
 type Server struct {
@@ -34,7 +31,7 @@ type Server struct {
 
 // New prepares a server on free ports, with its files in directory.
 func New(directory string) (*Server, error) {
-	binary, err := findBinary()
+	binary, err := installed.Program("weaviate-server", "UAIT_WEAVIATE_SERVER")
 	if err != nil {
 		return nil, err
 	}
@@ -82,19 +79,6 @@ func freePorts(count int) ([]string, error) {
 		}
 	}
 	return nil, fmt.Errorf("no %d free ports in a row", count)
-}
-
-// findBinary finds weaviate-server by the variable, or where `make up` installs it.
-func findBinary() (string, error) {
-	if named := os.Getenv(binaryVariable); named != "" {
-		return named, nil
-	}
-	_, self, _, _ := runtime.Caller(0)
-	path := filepath.Join(filepath.Dir(self), "..", "..", "..", ".uait", "bin", "weaviate-server")
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("weaviate-server is missing: set %s, or install it into .uait/bin (`make install` does): %w", binaryVariable, err)
-	}
-	return path, nil
 }
 
 // Start runs the server until Kill, and returns when it is ready.

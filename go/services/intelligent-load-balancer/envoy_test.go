@@ -21,27 +21,8 @@ import (
 
 	echov1 "uait.dev/go/gen/uait/echo/v1"
 	balancerv1 "uait.dev/go/gen/uait/intelligent_load_balancer/v1"
+	"uait.dev/go/kit/installed"
 )
-
-// envoyBinary is the Envoy that UAIT_ENVOY names, or that of the checkout, or that of the PATH.
-func envoyBinary(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("UAIT_ENVOY"); path != "" {
-		return path
-	}
-	installed, err := filepath.Abs("../../../.uait/bin/envoy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(installed); err == nil {
-		return installed
-	}
-	path, err := exec.LookPath("envoy")
-	if err != nil {
-		t.Fatalf("no Envoy: set UAIT_ENVOY, or install it to %s with `make install`", installed)
-	}
-	return path
-}
 
 // envoy is a real Envoy in front of the echo-go service.
 type envoy struct {
@@ -89,7 +70,11 @@ func startEnvoy(t *testing.T, settings envoySettings) *envoy {
 		t.Fatal(err)
 	}
 	log, admin := filepath.Join(directory, "envoy.log"), filepath.Join(directory, "admin")
-	command := exec.Command(envoyBinary(t), "--config-path", configuration.Name(), "--admin-address-path", admin, "--log-path", log,
+	binary, err := installed.Program("envoy", "UAIT_ENVOY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(binary, "--config-path", configuration.Name(), "--admin-address-path", admin, "--log-path", log,
 		"--log-level", "warning", "--concurrency", "1", "--disable-hot-restart")
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
