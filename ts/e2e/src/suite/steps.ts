@@ -60,7 +60,7 @@ export const steps: readonly Step[] = [
   },
   { name: "rust lint", run: `cd rust && cargo fmt --check && ${CARGO} clippy --locked --all-targets -- -D warnings` },
 
-  { name: "go test", run: "cd go && go test -race -v ./...", count: count.go },
+  { name: "go test", run: "cd go && go test -trimpath -race -count=1 -v ./...", count: count.go },
   {
     name: "rust test",
     run: `cd rust && ${CARGO} test --locked --no-fail-fast`,
