@@ -1,4 +1,7 @@
-"""Asks the edge as any program would that was written against OpenAI's API, and prints what came as one JSON object."""
+"""Asks the edge as any program would that was written against OpenAI's API, and prints what came as one JSON object.
+
+Arguments: the API's base URL and a model; the key is in UAIT_KEY.
+"""
 
 import json
 import os
@@ -6,28 +9,30 @@ import sys
 
 from openai import APIStatusError, OpenAI
 
-client = OpenAI(base_url=sys.argv[1], api_key=os.environ["UAIT_KEY"], max_retries=0)
+base_url, model = sys.argv[1:]
+client = OpenAI(base_url=base_url, api_key=os.environ["UAIT_KEY"], max_retries=0)
 messages = [{"role": "user", "content": "Hello?"}]
 
 
 def refusal(key: str) -> dict[str, object]:
+    """What is said to a key that opens nothing."""
     try:
-        OpenAI(base_url=sys.argv[1], api_key=key, max_retries=0).models.list()
+        OpenAI(base_url=base_url, api_key=key, max_retries=0).models.list()
     except APIStatusError as error:
         return {"class": type(error).__name__, "status": error.status_code, "code": error.code, "type": error.type}
     return {}
 
 
 whole = client.chat.completions.create(
-    model="m", messages=messages, temperature=0.5, seed=1, stop=["END"], max_tokens=9, n=1,
+    model=model, messages=messages, temperature=0.5, seed=1, stop=["END"], max_tokens=9, n=1,
     response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}},
 )
 chunks = list(
     client.chat.completions.create(
-        model="m", messages=messages, stream=True, stream_options={"include_usage": True}
+        model=model, messages=messages, max_tokens=24, stream=True, stream_options={"include_usage": True}
     )
 )
-orchestrated = client.chat.completions.create(model="uait-orchestrator", messages=messages, stream=True)
+orchestrated = client.chat.completions.create(model="uait-orchestrator", messages=messages, max_tokens=24, reasoning_effort="low", stream=True)
 print(
     json.dumps(
         {

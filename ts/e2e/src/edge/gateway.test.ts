@@ -312,7 +312,7 @@ describe("openai at the edge", () => {
     const packages = await pythonPackages(inRepository("ts/e2e/clients/openai.txt"));
     const { stdout } = await promisify(execFile)(
       program("venv", "python"),
-      [inRepository("ts/e2e/clients/openai_client.py"), `${scene.url}/v1`],
+      [inRepository("ts/e2e/clients/openai_client.py"), `${scene.url}/v1`, "m"],
       { env: { PATH: process.env["PATH"] ?? "", PYTHONPATH: packages, UAIT_KEY: admin } },
     );
     expect(JSON.parse(stdout)).toEqual({

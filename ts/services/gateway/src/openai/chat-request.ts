@@ -105,6 +105,8 @@ export const chatRequest = z.strictObject({
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   n: z.literal(1, "must be 1").nullish(),
+  /** How much a run may search; no model of the router takes it. */
+  reasoning_effort: z.enum(["minimal", "low", "medium", "high"]).nullish(),
   // Common beyond OpenAI: vLLM, llama.cpp and others take them.
   top_k: z.int().min(0).max(1000).nullish(),
   min_p: z.number().min(0).max(1).nullish(),

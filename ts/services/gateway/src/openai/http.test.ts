@@ -219,6 +219,19 @@ describe("orchestrator", () => {
   });
 });
 
+test("reasoning_effort_is_how_many_attempts_a_run_may_make_and_no_models", async () => {
+  const create = (model: string, reasoning_effort: "low" | "high") =>
+    client().chat.completions.create({ model, messages, reasoning_effort });
+  await create("uait-orchestrator", "low");
+  await create("uait-orchestrator", "high");
+  expect(mesh.runs.map(({ budget }) => budget?.maxNodes)).toEqual([4, 64]);
+  await expect(create(MODEL, "low")).rejects.toMatchObject({
+    status: 400,
+    code: "unsupported_parameter",
+    param: "reasoning_effort",
+  });
+});
+
 describe("refusal", () => {
   const create = (over: object = {}, as = client()) =>
     as.chat.completions.create({ model: MODEL, messages, ...over } as Parameters<typeof as.chat.completions.create>[0]);

@@ -10,6 +10,9 @@ import type { CompletionEvent } from "./completion.js";
 import { BadRequest } from "./error.js";
 import { constraintOf, samplingOf, usageOf } from "./router-completion.js";
 
+/** Attempts that a run may make for a reasoning effort; `medium` is what it may without one. */
+const NODES_OF_EFFORT = { minimal: 1, low: 4, medium: 16, high: 64 } as const;
+
 /** Answers a request by a run of the orchestrator. @throws BadRequest, StatusError */
 export async function* orchestratorCompletion(
   orchestrator: MeshClient<typeof OrchestratorServiceDefinition>,
@@ -37,6 +40,7 @@ export function runRequest(request: ChatRequest, requestId: string): RunRequest 
     if (asked)
       throw new BadRequest(`${field} is not supported by ${ORCHESTRATOR_MODEL}`, field, "unsupported_parameter");
   }
+  const { reasoning_effort: effort } = request;
   const system = request.messages.flatMap((message) =>
     message.role === "system" || message.role === "developer" ? [joined(message.content)] : [],
   );
@@ -47,6 +51,7 @@ export function runRequest(request: ChatRequest, requestId: string): RunRequest 
     output: constraintOf(request),
     sampling: samplingOf(request),
     detail: Detail.DETAIL_NODES,
+    ...(effort ? { budget: { maxNodes: NODES_OF_EFFORT[effort] } } : {}),
   });
 }
 

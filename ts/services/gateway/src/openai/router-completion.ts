@@ -15,8 +15,9 @@ import {
 } from "@uait/gen/uait/types/v1/generation.js";
 import type { Usage } from "@uait/gen/uait/types/v1/usage.js";
 import type { MeshCallOptions, MeshClient } from "@uait/kit";
-import { type ChatRequest, imageBytes, joined, type Message } from "./chat-request.js";
+import { type ChatRequest, imageBytes, joined, type Message, ORCHESTRATOR_MODEL } from "./chat-request.js";
 import type { CompletionEvent, CompletionUsage, FinishReason as Finish, TokenLogprob } from "./completion.js";
+import { BadRequest } from "./error.js";
 
 /** Answers a request by llm-router. @throws StatusError */
 export async function* routerCompletion(
@@ -29,8 +30,14 @@ export async function* routerCompletion(
   }
 }
 
-/** What llm-router is asked for a body. */
+/** What llm-router is asked for a body. @throws BadRequest for what a model has not */
 export function generateRequest(request: ChatRequest): GenerateRequest {
+  if (request.reasoning_effort)
+    throw new BadRequest(
+      `reasoning_effort is for ${ORCHESTRATOR_MODEL} alone`,
+      "reasoning_effort",
+      "unsupported_parameter",
+    );
   const { model, messages, tools, tool_choice, logprobs, top_logprobs } = request;
   return GenerateRequest.fromPartial({
     messages: messages.map(chatMessage),
