@@ -48,7 +48,7 @@ func New(directory string) (*Server, error) {
 			"AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=true", "QUERY_DEFAULTS_LIMIT=25", "LOG_LEVEL=warning", "GO_PROFILING_DISABLE=true",
 			"GRPC_PORT=" + ports[1], "CLUSTER_HOSTNAME=uait", "CLUSTER_ADVERTISE_ADDR=127.0.0.1", "CLUSTER_BIND_ADDR=127.0.0.1",
 			"CLUSTER_IN_LOCALHOST=true", "CLUSTER_GOSSIP_BIND_PORT=" + ports[2], "CLUSTER_DATA_BIND_PORT=" + ports[3],
-			"RAFT_PORT=" + ports[4], "RAFT_INTERNAL_RPC_PORT=" + ports[5], "RAFT_BOOTSTRAP_EXPECT=1",
+			"RAFT_PORT=" + ports[4], "RAFT_INTERNAL_RPC_PORT=" + ports[5], "RAFT_BOOTSTRAP_EXPECT=1", "RAFT_TIMEOUTS_MULTIPLIER=1",
 		},
 		log: filepath.Join(directory, "weaviate.log"),
 	}, nil

@@ -82,5 +82,7 @@ export function weaviateEnvironment({ mesh, data }: Ground): Record<string, stri
     RAFT_PORT: port("raft"),
     RAFT_INTERNAL_RPC_PORT: port("raft_rpc"),
     RAFT_BOOTSTRAP_EXPECT: "1",
+    // Five by default, for slow networks between nodes: the only node would wait that much longer before it elects itself.
+    RAFT_TIMEOUTS_MULTIPLIER: "1",
   };
 }
