@@ -7,6 +7,7 @@ the event loop for it.
 from __future__ import annotations
 
 import json
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -63,14 +64,24 @@ class HttpServer:
         server_class = _ServerV6 if ":" in host else _Server
         self._server = make_server(host, port, app, server_class, _Handler)
         self.port: int = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._ending, self._end = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stops serving and frees the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._end.close()
         self._thread.join()
+        self._server.server_close()
+        self._ending.close()
+
+    def _serve(self) -> None:
+        # serve_forever looks every half second whether it shall end; this is told.
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._server, selectors.EVENT_READ)
+            selector.register(self._ending, selectors.EVENT_READ)
+            while not any(key.fileobj is self._ending for key, _ in selector.select()):
+                self._server.handle_request()
 
 
 def _reply(start_response: StartResponse, status: str, content_type: str, body: bytes) -> list[bytes]:
@@ -80,6 +91,8 @@ def _reply(start_response: StartResponse, status: str, content_type: str, body: 
 
 class _Server(ThreadingWSGIServer):
     daemon_threads = True
+    # A connection that has gone again is not waited for.
+    timeout = 0
 
     def server_bind(self) -> None:
         # Not HTTPServer's: that one asks DNS for the name of the address.
