@@ -84,7 +84,6 @@ export const steps: readonly Step[] = [
     run: `cd ts && ${VITEST} --project bad-days`,
     count: count.vitest,
     after: ["test programs"],
-    alone: true,
   },
   {
     name: "mesh",
