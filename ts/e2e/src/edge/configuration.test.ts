@@ -80,7 +80,7 @@ test("configuration_refuses_no_service_for_want_of_the_balancer", async () => {
 
 test("mesh_alone_is_valid_plain_and_with_mutual_tls", async () => {
   const written = await readFile(inRepository("envoy/envoy.yaml"), "utf8");
-  const descriptors = await descriptorSet(join(home.folder, "descriptors.binpb"));
+  const descriptors = await descriptorSet();
   const address = { host: "127.0.0.1", port: 0 };
   const backends = [
     backend("echo-ts", { host: "127.0.0.1", port: 8001 }),

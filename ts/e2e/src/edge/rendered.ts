@@ -11,6 +11,9 @@ import { Issuer } from "./keys.js";
 /** The Envoy that the project installs. */
 export const ENVOY = pythonPrograms(inRepository(".uait")).envoy;
 
+/** Far more than buf ever prints of the contracts. */
+const DESCRIPTOR_BYTES = 64 * 1024 * 1024;
+
 /** A folder with the keys and certificates of a mesh of its own. */
 export interface Home {
   readonly folder: string;
@@ -42,7 +45,8 @@ export interface EnvoyOptions {
 
 /** Renders the project's own configuration into a home: every port is free. Returns the path of `envoy.yaml`. */
 export async function renderInto({ folder, jwks, tls }: Home, options: EnvoyOptions): Promise<string> {
-  const descriptors = await descriptorSet(join(folder, "descriptors.binpb"));
+  const descriptors = await descriptorSet();
+  await writeFile(join(folder, "descriptors.binpb"), descriptors);
   const listen = { host: "127.0.0.1", port: 0 };
   const plan: EnvoyPlan = {
     backends: options.backends,
@@ -70,9 +74,17 @@ export async function renderInto({ folder, jwks, tls }: Home, options: EnvoyOpti
   return join(folder, "envoy.yaml");
 }
 
-/** Builds all contracts into a descriptor set with buf and returns it. */
-export async function descriptorSet(path: string): Promise<Uint8Array> {
-  const buf = inRepository("ts/node_modules/.bin/buf");
-  await promisify(execFile)(buf, ["build", "--as-file-descriptor-set", "-o", path], { cwd: inRepository() });
-  return readFile(path);
+let contracts: Promise<Uint8Array> | undefined;
+
+/** All contracts as a descriptor set, which buf builds once for all tests of a process. */
+export function descriptorSet(): Promise<Uint8Array> {
+  contracts ??= (async () => {
+    const { stdout } = await promisify(execFile)(
+      inRepository("ts/node_modules/.bin/buf"),
+      ["build", "--as-file-descriptor-set", "-o", "-#format=bin"],
+      { cwd: inRepository(), encoding: "buffer", maxBuffer: DESCRIPTOR_BYTES },
+    );
+    return stdout;
+  })();
+  return contracts;
 }

@@ -31,6 +31,8 @@ export class Scene {
     const { tls } = home;
     const environment = {
       ...{ UAIT_PORT: "0", UAIT_HTTP_PORT: "0", UAIT_LEASE: "off", UAIT_NATS_URL: "off", OTEL_SDK_DISABLED: "true" },
+      // Envoy, its only caller, is gone when it stops.
+      UAIT_DRAIN_DELAY_MS: "0",
       ...(options.mutualTls ? { UAIT_TLS_CERT: tls.service, UAIT_TLS_KEY: tls.serviceKey, UAIT_TLS_CA: tls.ca } : {}),
     };
     const echo = new Process({ name: REAL, command, cwd, env: environment });
