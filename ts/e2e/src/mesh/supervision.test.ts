@@ -52,15 +52,18 @@ test("jaeger_stopped_fails_no_call", async () => {
 test("nats_stopped_fails_no_call_and_refuses_a_publish_with_its_reason", async () => {
   await mesh.supervisor("stop", "nats");
   try {
-    for (const { name } of servers) {
-      expect(await call(name)).not.toBe("");
-      const metadata = Metadata({ ...mesh.authorization, "x-uait-service": name });
-      const publish = createClient(EchoServiceDefinition, channel).publish(
-        { message: "x", requestId: `away-${Date.now()}` },
-        { metadata: metadata.set("grpc-timeout", "1500m") },
-      );
-      await expect(publish, `published by ${name}`).rejects.toThrow(/UNAVAILABLE/);
-    }
+    for (const { name } of servers) expect(await call(name)).not.toBe("");
+    // Each waits for NATS until just before its deadline, and Envoy calls it again.
+    await Promise.all(
+      servers.map(async ({ name }) => {
+        const metadata = Metadata({ ...mesh.authorization, "x-uait-service": name });
+        const publish = createClient(EchoServiceDefinition, channel).publish(
+          { message: "x", requestId: `away-${Date.now()}` },
+          { metadata: metadata.set("grpc-timeout", "1500m") },
+        );
+        await expect(publish, `published by ${name}`).rejects.toThrow(/UNAVAILABLE/);
+      }),
+    );
   } finally {
     await mesh.supervisor("start", "nats");
   }

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Detail } from "@uait/gen/uait/orchestrator/v1/orchestrator.js";
 import { RunState } from "@uait/gen/uait/orchestrator/v1/run.js";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
 import { ARITHMETIC, Asker, answered } from "./ask.js";
@@ -13,10 +13,13 @@ let asker: Asker;
 
 beforeAll(async () => {
   mesh = await Mesh.open();
-  asker = new Asker(mesh);
 });
 
-afterAll(() => asker?.close());
+beforeEach(async () => {
+  asker = await Asker.alone(mesh);
+});
+
+afterEach(() => asker?.close());
 
 test("run_streams_its_events_in_order_and_ends_with_the_answer", async () => {
   const told = await asker.run({ ...ARITHMETIC, detail: Detail.DETAIL_TOKENS });

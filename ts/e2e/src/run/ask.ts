@@ -1,9 +1,15 @@
 import { randomUUID } from "node:crypto";
+import { MemoryServiceDefinition } from "@uait/gen/uait/memory/v1/memory.js";
 import { OrchestratorServiceDefinition, type RunResponse } from "@uait/gen/uait/orchestrator/v1/orchestrator.js";
 import type { Answer } from "@uait/gen/uait/orchestrator/v1/run.js";
 import { type Channel, type Client, createChannel, createClient, Metadata } from "nice-grpc";
 import { failure, type Outcome } from "../edge/outcome.js";
+import { until } from "../harness/network.js";
 import type { Mesh } from "../mesh/mesh.js";
+import { signed } from "./keys.js";
+
+/** Memories are indexed after they were stored. */
+const INDEXED_MS = 30_000;
 
 type Service = Client<OrchestratorServiceDefinition>;
 export type Request = Parameters<Service["run"]>[0];
@@ -15,6 +21,13 @@ export const ARITHMETIC: Request = {
   verifiers: [{ kind: { $case: "numeric", value: { expected: 12 } } }],
   sampling: { maxOutputTokens: 24 },
   budget: { maxNodes: 6 },
+};
+
+/** The same, judged by a model: twice what a Run asks of the mesh for each attempt. */
+export const JUDGED: Request = {
+  ...ARITHMETIC,
+  verifiers: [{ kind: { $case: "judge", value: {} } }],
+  budget: { maxNodes: 2 },
 };
 
 /** What a Run told, and how it ended. */
@@ -33,6 +46,20 @@ export class Asker {
     this.#channel = createChannel(mesh.edge, undefined, { "grpc.max_send_message_length": 64 * 1024 * 1024 });
     this.client = createClient(OrchestratorServiceDefinition, this.#channel);
     this.#headers = key === "" ? {} : { authorization: `Bearer ${key}` };
+  }
+
+  /**
+   * With a tenant of its own: what another's Runs taught would be context, and make its prompts longer each time. It has one
+   * thing to remember, since who remembers nothing needs no vectors.
+   */
+  static async alone(mesh: Mesh): Promise<Asker> {
+    const asker = new Asker(mesh, await signed(mesh, { tenant: randomUUID(), lifetime: 3600 }));
+    const memory = createClient(MemoryServiceDefinition, asker.#channel, { "*": { metadata: asker.metadata } });
+    const text = "Sums of small numbers are asked for often.";
+    await memory.store({ requestId: randomUUID(), memory: { text } });
+    const found = async () => (await memory.search({ query: text })).hits.some(({ vectorRank }) => vectorRank > 0);
+    await until(found, { what: "a memory is found by its meaning", timeoutMs: INDEXED_MS });
+    return asker;
   }
 
   get metadata(): Metadata {

@@ -23,7 +23,8 @@ const CLEAR = new Set(["OK", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CAN
 const isReset = ({ code, message }: Told): boolean => code === "INTERNAL" && message.includes("RST_STREAM");
 
 let mesh: Mesh;
-let asker: Asker;
+/** One for each round, made while nothing is away. */
+let askers: readonly Asker[];
 let channel: Channel;
 let memory: Client<MemoryServiceDefinition>;
 /** Memories are another tenant's, so that they are not the context of the Runs. */
@@ -32,14 +33,14 @@ const acknowledged = new Map<string, string>();
 
 beforeAll(async () => {
   mesh = await Mesh.open();
-  asker = new Asker(mesh);
+  askers = await Promise.all(Array.from({ length: ROUNDS }, () => Asker.alone(mesh)));
   channel = createChannel(mesh.edge);
   memory = createClient(MemoryServiceDefinition, channel);
   rememberer = Metadata({ authorization: `Bearer ${await signed(mesh, { tenant: "acme", lifetime: 3600 })}` });
 });
 
 afterAll(() => {
-  asker?.close();
+  for (const asker of askers ?? []) asker.close();
   channel?.close();
 });
 
@@ -84,9 +85,9 @@ test(
     const store = storing();
     const ends: string[] = [];
     try {
-      for (let round = 0; round < ROUNDS; round += 1) {
+      for (const [round, asker] of askers.entries()) {
         const name = names[round % names.length] ?? "";
-        const { ended, tookMs, nextMs } = await killDuringRun(name);
+        const { ended, tookMs, nextMs } = await killDuringRun(name, asker);
         ends.push(`${name} ${ended.code} after ${tookMs.toFixed(0)} ms, the next after ${nextMs.toFixed(0)} ms`);
         console.log(ends.at(-1));
         const clear = CLEAR.has(ended.code) || isReset(ended);
@@ -102,6 +103,7 @@ test(
     } finally {
       await store.stop();
     }
+    expect(ends).toHaveLength(ROUNDS);
     expect(acknowledged.size).toBeGreaterThan(ROUNDS);
     for (const [memoryId, text] of acknowledged) {
       const { memory: kept } = await memory.get({ memoryId }, { metadata: rememberer });
@@ -113,7 +115,7 @@ test(
 );
 
 /** Kills a process once a Run has begun its first attempt; tells how that Run ended, and when the next was answered. */
-async function killDuringRun(name: string): Promise<{ ended: Told; tookMs: number; nextMs: number }> {
+async function killDuringRun(name: string, asker: Asker): Promise<{ ended: Told; tookMs: number; nextMs: number }> {
   const pid = (await running()).get(name);
   if (pid === undefined) throw new Error(`${name} does not run`);
   let begun: () => void = () => undefined;

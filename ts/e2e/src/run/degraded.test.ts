@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
-import { ARITHMETIC, Asker, answered, type Request } from "./ask.js";
+import { ARITHMETIC, Asker, answered, JUDGED } from "./ask.js";
 
 const BACK_MS = 60_000;
 const KNOWN_MS = 30_000;
@@ -12,12 +12,10 @@ let asker: Asker;
 
 beforeAll(async () => {
   mesh = await Mesh.open();
-  asker = new Asker(mesh);
+  asker = await Asker.alone(mesh);
 });
 
 afterAll(() => asker?.close());
-
-const JUDGED: Request = { ...ARITHMETIC, verifiers: [{ kind: { $case: "judge", value: {} } }] };
 
 async function without<T>(process: string, work: () => Promise<T>): Promise<T> {
   await mesh.supervisor("stop", process);

@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
 import { calls, orphans, readTrace, type Span } from "../mesh/trace.js";
-import { ARITHMETIC, Asker, answered } from "./ask.js";
+import { Asker, answered, JUDGED } from "./ask.js";
 
 /** What a Run that is judged by a model asks of whom. */
 const EXPECTED = [
@@ -28,9 +28,9 @@ let spans: readonly Span[];
 
 beforeAll(async () => {
   mesh = await Mesh.open();
-  const asker = new Asker(mesh);
+  const asker = await Asker.alone(mesh);
   try {
-    const answer = answered(await asker.run({ ...ARITHMETIC, verifiers: [{ kind: { $case: "judge", value: {} } }] }));
+    const answer = answered(await asker.run(JUDGED));
     spans = await until(
       async () => {
         const found = await readTrace(mesh.address("jaeger", "query"), answer.traceId);
