@@ -17,14 +17,21 @@ import { inRepository, program } from "../harness/repository.js";
 
 const execute = promisify(execFile);
 
+/** Longest that the supervisor may take to stop a process: it drains first. */
+const SUPERVISOR_MS = 30_000;
+
 /** The mesh that the tests of this folder share. */
 export class Mesh {
+  readonly #supervisor: Supervisor;
+
   private constructor(
     readonly catalogue: Catalogue,
     readonly layout: Layout,
     /** The development key: tenant `dev`, every scope. */
     readonly key: string,
-  ) {}
+  ) {
+    this.#supervisor = new Supervisor(layout);
+  }
 
   static async open(): Promise<Mesh> {
     const catalogue = await loadCatalogue(inRepository(CATALOGUE_FILE));
@@ -52,14 +59,22 @@ export class Mesh {
     return stdout;
   }
 
-  /** Runs a supervisor command, such as `stop jaeger`. */
-  async supervisor(...args: string[]): Promise<string> {
-    const { stdout } = await execute(program("venv", "supervisorctl"), [
-      "-c",
-      new Supervisor(this.layout).config,
-      ...args,
-    ]);
-    return stdout;
+  /** The processes that the supervisor runs, each with its process id. */
+  async running(): Promise<Map<string, number>> {
+    const states = await this.#supervisor.states(AbortSignal.timeout(SUPERVISOR_MS));
+    return new Map(
+      states.flatMap(({ name, state, pid }) => (state === "RUNNING" && pid ? [[name, pid] as const] : [])),
+    );
+  }
+
+  /** Has the supervisor stop a process; it has ended afterwards. */
+  async stop(process: string): Promise<void> {
+    await this.#supervisor.stopProcess(process, AbortSignal.timeout(SUPERVISOR_MS));
+  }
+
+  /** Has the supervisor start a process. */
+  async start(process: string): Promise<void> {
+    await this.#supervisor.startProcess(process, AbortSignal.timeout(SUPERVISOR_MS));
   }
 
   /** Starts one more process of an echo service on free ports; it joins by its lease alone. */

@@ -80,21 +80,22 @@ test("drained_replica_leaves_without_a_failed_call", async () => {
 });
 
 test("balancer_stopped_stops_no_call_and_its_return_brings_replicas_back", async () => {
-  await mesh.supervisor("stop", "intelligent-load-balancer");
+  await mesh.stop("intelligent-load-balancer");
   try {
     expect((await instances(100)).size).toBe(1);
     other = mesh.replica(SERVICE);
     await other.serving();
   } finally {
-    await mesh.supervisor("start", "intelligent-load-balancer");
+    await mesh.start("intelligent-load-balancer");
   }
   await until(async () => (await instances(20)).size === 2, { what: "the new replica joins", timeoutMs: 20_000 });
 });
 
 test("envoy_started_without_the_balancer_serves_the_catalogue's_addresses", async () => {
-  await mesh.supervisor("stop", "intelligent-load-balancer");
+  await mesh.stop("intelligent-load-balancer");
   try {
-    await mesh.supervisor("restart", "envoy");
+    await mesh.stop("envoy");
+    await mesh.start("envoy");
     channel.close();
     channel = createChannel(mesh.edge);
     await until(async () => (await instance()) !== "", {
@@ -104,6 +105,6 @@ test("envoy_started_without_the_balancer_serves_the_catalogue's_addresses", asyn
     });
     expect((await instances(50)).size).toBe(1);
   } finally {
-    await mesh.supervisor("start", "intelligent-load-balancer");
+    await mesh.start("intelligent-load-balancer");
   }
 });

@@ -26,8 +26,9 @@ const call = async (service: string): Promise<string> => {
 
 test.each(servers.map(({ name }) => name))("%s_killed_is_started_again", async (service) => {
   const before = await call(service);
-  const pid = /^\d+$/m.exec(await mesh.supervisor("pid", service))?.[0];
-  process.kill(Number(pid), "SIGKILL");
+  const pid = (await mesh.running()).get(service);
+  if (pid === undefined) throw new Error(`${service} does not run`);
+  process.kill(pid, "SIGKILL");
   const after = await until(
     async () => {
       const instance = await call(service);
@@ -39,18 +40,18 @@ test.each(servers.map(({ name }) => name))("%s_killed_is_started_again", async (
 });
 
 test("jaeger_stopped_fails_no_call", async () => {
-  await mesh.supervisor("stop", "jaeger");
+  await mesh.stop("jaeger");
   try {
     for (let n = 0; n < CALLS; n += 1) {
       for (const { name } of servers) expect(await call(name)).not.toBe("");
     }
   } finally {
-    await mesh.supervisor("start", "jaeger");
+    await mesh.start("jaeger");
   }
 });
 
 test("nats_stopped_fails_no_call_and_refuses_a_publish_with_its_reason", async () => {
-  await mesh.supervisor("stop", "nats");
+  await mesh.stop("nats");
   try {
     for (const { name } of servers) expect(await call(name)).not.toBe("");
     // Each waits for NATS until just before its deadline, and Envoy calls it again.
@@ -65,6 +66,6 @@ test("nats_stopped_fails_no_call_and_refuses_a_publish_with_its_reason", async (
       }),
     );
   } finally {
-    await mesh.supervisor("start", "nats");
+    await mesh.start("nats");
   }
 });

@@ -69,18 +69,10 @@ function storing(): { stop(): Promise<void> } {
   };
 }
 
-/** The processes that the supervisor runs, each with its process id. */
-async function running(): Promise<Map<string, number>> {
-  const status = await mesh.supervisor("status").catch((error: { stdout?: string }) => error.stdout ?? "");
-  return new Map(
-    [...status.matchAll(/^(\S+)\s+RUNNING\s+pid (\d+)/gm)].map(([, name = "", pid]) => [name, Number(pid)]),
-  );
-}
-
 test(
   "process_killed_during_runs_comes_back_and_loses_nothing",
   async () => {
-    const names = [...(await running()).keys()];
+    const names = [...(await mesh.running()).keys()];
     expect(names.length).toBeGreaterThan(15);
     const store = storing();
     const ends: string[] = [];
@@ -94,10 +86,10 @@ test(
         expect(clear, `the Run in flight when ${name} was killed: ${ended.code} ${ended.message}`).toBe(true);
         expect(tookMs, `the Run in flight when ${name} was killed`).toBeLessThan(IN_FLIGHT_MS);
         expect(nextMs, `the next Run after ${name} was killed`).toBeLessThan(NEXT_RUN_MS);
-        await until(async () => (await running()).has(name), {
+        await until(async () => (await mesh.running()).has(name), {
           what: `the supervisor brings ${name} back`,
           timeoutMs: BACK_MS,
-          everyMs: 250,
+          everyMs: 50,
         });
       }
     } finally {
@@ -116,7 +108,7 @@ test(
 
 /** Kills a process once a Run has begun its first attempt; tells how that Run ended, and when the next was answered. */
 async function killDuringRun(name: string, asker: Asker): Promise<{ ended: Told; tookMs: number; nextMs: number }> {
-  const pid = (await running()).get(name);
+  const pid = (await mesh.running()).get(name);
   if (pid === undefined) throw new Error(`${name} does not run`);
   let begun: () => void = () => undefined;
   const underWay = new Promise<void>((resolve) => {

@@ -18,11 +18,11 @@ beforeAll(async () => {
 afterAll(() => asker?.close());
 
 async function without<T>(process: string, work: () => Promise<T>): Promise<T> {
-  await mesh.supervisor("stop", process);
+  await mesh.stop(process);
   try {
     return await work();
   } finally {
-    await mesh.supervisor("start", process);
+    await mesh.start(process);
     await until(async () => !answered(await asker.run(JUDGED)).degraded, {
       what: `a Run misses nothing once ${process} is back`,
       timeoutMs: BACK_MS,

@@ -81,3 +81,18 @@ it("down_supervisorKilled_endsItsOrphansById", async () => {
   expect(await processesOf(context.mesh.paths.home)).toEqual([]);
   expect(said.at(-1)).toBe("The mesh is down: 1 process ended, none is left.");
 });
+
+it("supervisor_processByName_isStoppedAndStartedAndAnotherIsRefused", async () => {
+  const [head = ""] = supervisorConfig(context.mesh).split(/^(?=\[program:)/m);
+  const quiet = `[program:quiet]\ncommand=sleep 600\nstartsecs=0\nenvironment=${MARK}="${context.mesh.paths.home}"\n`;
+  const supervisor = new Supervisor(context.mesh);
+  await writeWhole(supervisor.config, head + quiet);
+  await supervisor.start(context.signal);
+  const state = async () => (await supervisor.states(context.signal)).find(({ name }) => name === "quiet");
+  await expect.poll(state, { timeout: 30_000 }).toEqual({ name: "quiet", state: "RUNNING", pid: expect.any(Number) });
+  await supervisor.stopProcess("quiet", context.signal);
+  expect(await state()).toEqual({ name: "quiet", state: "STOPPED" });
+  await supervisor.startProcess("quiet", context.signal);
+  expect(await state()).toMatchObject({ state: "RUNNING" });
+  await expect(supervisor.stopProcess("loud", context.signal)).rejects.toThrow("BAD_NAME: loud");
+});

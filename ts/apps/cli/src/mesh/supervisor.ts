@@ -7,6 +7,7 @@ import { programs } from "../made/programs.js";
 import { run } from "../process.js";
 import { pythonPrograms } from "../tools/python.js";
 import { endProcesses, isAlive, processesOf } from "./processes.js";
+import { callSupervisor } from "./supervisor-rpc.js";
 
 /** State of one process as supervisord sees it. */
 export interface ProcessState {
@@ -62,19 +63,33 @@ export class Supervisor {
 
   /** Takes the configuration over: new programs start, removed ones stop, changed ones restart. Returns what it did, a line each. */
   async update(signal: AbortSignal): Promise<string[]> {
-    const output = await this.control(["update"], signal);
+    const { supervisorctl, python } = pythonPrograms(this.mesh.paths.install);
+    const output = await run(python, [supervisorctl, "-c", this.config, "update"], {
+      cwd: this.mesh.paths.root,
+      signal,
+      reason: "NOT_RUNNING",
+      remedy: "make up",
+    });
     return output.split("\n").filter((line) => line !== "");
   }
 
   /** State of every process. */
   async states(signal: AbortSignal): Promise<ProcessState[]> {
-    const output = await this.control(["status"], signal);
-    return output.split("\n").flatMap((line) => {
-      const [name, state, ...rest] = line.trim().split(/\s+/);
-      const pid = /pid (\d+)/.exec(rest.join(" "))?.[1];
-      if (!name || !state) return [];
-      return [{ name, state, ...(pid === undefined ? {} : { pid: Number(pid) }) }];
+    const processes = await this.call("getAllProcessInfo", [], signal);
+    return processes.map((info) => {
+      const pid = Number(info.get("pid") ?? 0);
+      return { name: info.get("name") ?? "", state: info.get("statename") ?? "UNKNOWN", ...(pid === 0 ? {} : { pid }) };
     });
+  }
+
+  /** Stops one process and waits until it has ended. */
+  async stopProcess(name: string, signal: AbortSignal): Promise<void> {
+    await this.call("stopProcess", [name], signal);
+  }
+
+  /** Starts one process and waits until it has run for a second. */
+  async startProcess(name: string, signal: AbortSignal): Promise<void> {
+    await this.call("startProcess", [name], signal);
   }
 
   /**
@@ -107,32 +122,22 @@ export class Supervisor {
       const members = all.filter(({ priority }) => priority === layer);
       // What cannot be stopped by name (a program that the running configuration lacks) goes with supervisord itself.
       await Promise.allSettled(
-        members.map(({ name }) => this.control(["stop", name], AbortSignal.timeout(STOP_SECONDS * 1000))),
+        members.map(({ name }) => this.stopProcess(name, AbortSignal.timeout(STOP_SECONDS * 1000))),
       );
     }
   }
 
-  private async control(args: readonly string[], signal: AbortSignal): Promise<string> {
-    const { supervisorctl, python } = pythonPrograms(this.mesh.paths.install);
-    // `status` exits 3 when a process is not running, which is an answer and no failure.
-    return run(
-      "sh",
-      [
-        "-c",
-        '"$@"; status=$?; [ $status -eq 3 ] || exit $status',
-        "sh",
-        python,
-        supervisorctl,
-        "-c",
-        this.config,
-        ...args,
-      ],
-      {
-        cwd: this.mesh.paths.root,
-        signal,
+  private async call(method: string, params: readonly string[], signal: AbortSignal) {
+    try {
+      return await callSupervisor(`${this.mesh.paths.run}/supervisor.sock`, `supervisor.${method}`, params, signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new Failure({
         reason: "NOT_RUNNING",
+        message: `supervisord, asked for ${method} ${params.join(" ")}: ${cause instanceof Error ? cause.message : cause}`,
         remedy: "make up",
-      },
-    );
+        cause,
+      });
+    }
   }
 }
