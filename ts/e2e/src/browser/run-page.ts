@@ -14,7 +14,7 @@ await show(async (line) => {
     requestId: crypto.randomUUID(),
     task: need("task"),
     sampling: { maxOutputTokens: 32 },
-    budget: { maxNodes: 4 },
+    budget: { maxNodes: 2 },
   };
   for await (const { event } of client.run(request, { metadata })) {
     if (event?.$case === "score") line(`score ${event.value.score.toFixed(2)}: ${event.value.text}`);

@@ -23,12 +23,14 @@ export const ARITHMETIC: Request = {
   budget: { maxNodes: 6 },
 };
 
-/** The same, judged by a model: twice what a Run asks of the mesh for each attempt. */
-export const JUDGED: Request = {
-  ...ARITHMETIC,
-  verifiers: [{ kind: { $case: "judge", value: {} } }],
-  budget: { maxNodes: 2 },
-};
+/** The same, tried once: for what does not depend on the search. */
+export const ONE_ATTEMPT: Request = { ...ARITHMETIC, budget: { maxNodes: 1 } };
+
+/** Judged by a model. */
+export const JUDGED: Request = { ...ARITHMETIC, verifiers: [{ kind: { $case: "judge", value: {} } }] };
+
+/** The same, tried once, and not by a DSPy program: judges are such programs already. */
+export const JUDGED_ONCE: Request = { ...JUDGED, agents: ["direct", "reasoner"], budget: { maxNodes: 1 } };
 
 /** What a Run told, and how it ended. */
 export interface Told extends Omit<Outcome<Answer>, "response"> {

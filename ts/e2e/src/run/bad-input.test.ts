@@ -3,7 +3,7 @@ import { Verifier_Language } from "@uait/gen/uait/orchestrator/v1/verifier.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
-import { ARITHMETIC, Asker, answered, type Request, type Told } from "./ask.js";
+import { ARITHMETIC, Asker, answered, ONE_ATTEMPT, type Request, type Told } from "./ask.js";
 import { Gateway, signed } from "./keys.js";
 
 const REVOKED_WITHIN_MS = 5_000;
@@ -76,13 +76,12 @@ describe("requests", () => {
 describe("verifiers", () => {
   test("regex_that_would_take_for_ever_elsewhere_is_decided_at_once", async () => {
     const verifiers: Request["verifiers"] = [{ kind: { $case: "regex", value: { pattern: "(a+)+$" } } }];
-    const answer = answered(await asker.run({ ...ARITHMETIC, verifiers, budget: { maxNodes: 1 } }));
+    const answer = answered(await asker.run({ ...ONE_ATTEMPT, verifiers }));
     expect(answer.verdicts[0]?.failure).toBeUndefined();
   });
 
   const program = (source: string): Request => ({
-    ...ARITHMETIC,
-    budget: { maxNodes: 1 },
+    ...ONE_ATTEMPT,
     verifiers: [
       {
         kind: {
@@ -133,7 +132,7 @@ describe("keys", () => {
     const gateway = new Gateway(mesh);
     try {
       const { id, token } = await gateway.issue(["orchestrator.write"]);
-      await until(async () => (await runWith(token, { ...ARITHMETIC, budget: { maxNodes: 1 } })).code === "OK", {
+      await until(async () => (await runWith(token, ONE_ATTEMPT)).code === "OK", {
         what: "the issued key opens",
         timeoutMs: REVOKED_WITHIN_MS,
         everyMs: 250,

@@ -6,7 +6,7 @@ import { type Channel, type Client, ClientError, createChannel, createClient, Me
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
-import { ARITHMETIC, Asker, type Request, type Told } from "./ask.js";
+import { ARITHMETIC, Asker, ONE_ATTEMPT, type Request, type Told } from "./ask.js";
 import { signed } from "./keys.js";
 
 const ROUNDS = 20;
@@ -127,7 +127,7 @@ async function killDuringRun(name: string, asker: Asker): Promise<{ ended: Told;
     try {
       await until(
         async () => {
-          last = await asker.run({ ...ARITHMETIC, budget: { maxNodes: 1 } });
+          last = await asker.run(ONE_ATTEMPT);
           return last.code === "OK";
         },
         { what: `the next Run after ${name} was killed is answered`, timeoutMs: NEXT_RUN_MS, everyMs: 100 },

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
-import { ARITHMETIC, Asker, answered, JUDGED } from "./ask.js";
+import { Asker, answered, JUDGED, JUDGED_ONCE, ONE_ATTEMPT } from "./ask.js";
 
 const BACK_MS = 60_000;
 const KNOWN_MS = 30_000;
@@ -23,16 +23,16 @@ async function without<T>(process: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } finally {
     await mesh.start(process);
-    await until(async () => !answered(await asker.run(JUDGED)).degraded, {
+    await until(async () => !answered(await asker.run(JUDGED_ONCE)).degraded, {
       what: `a Run misses nothing once ${process} is back`,
       timeoutMs: BACK_MS,
-      everyMs: 500,
+      everyMs: 100,
     });
   }
 }
 
 test.each([
-  ["weaviate", ARITHMETIC],
+  ["weaviate", ONE_ATTEMPT],
   ["dspy", JUDGED],
 ])("run_without_%s_is_answered_and_says_so", async (process, request) => {
   await without(process, async () => {
@@ -50,11 +50,11 @@ test.each(["jaeger", "intelligent-load-balancer"])("run_without_%s_is_answered_a
     await until(
       async () => {
         asked++;
-        const { text, degraded, degradations } = answered(await asker.run(ARITHMETIC));
+        const { text, degraded, degradations } = answered(await asker.run(ONE_ATTEMPT));
         texts.push(text);
         return degraded && degradations.some(({ dependency }) => dependency === process);
       },
-      { what: `a Run says that ${process} is away`, timeoutMs: KNOWN_MS, everyMs: 500 },
+      { what: `a Run says that ${process} is away`, timeoutMs: KNOWN_MS, everyMs: 100 },
     );
     expect(texts).toHaveLength(asked);
     expect(texts).not.toContain("");

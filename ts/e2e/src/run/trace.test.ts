@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import { until } from "../harness/network.js";
 import { Mesh } from "../mesh/mesh.js";
 import { calls, orphans, readTrace, type Span } from "../mesh/trace.js";
-import { Asker, answered, JUDGED } from "./ask.js";
+import { Asker, answered, JUDGED_ONCE } from "./ask.js";
 
 /** What a Run that is judged by a model asks of whom. */
 const EXPECTED = [
@@ -30,7 +30,7 @@ beforeAll(async () => {
   mesh = await Mesh.open();
   const asker = await Asker.alone(mesh);
   try {
-    const answer = answered(await asker.run(JUDGED));
+    const answer = answered(await asker.run(JUDGED_ONCE));
     spans = await until(
       async () => {
         const found = await readTrace(mesh.address("jaeger", "query"), answer.traceId);
