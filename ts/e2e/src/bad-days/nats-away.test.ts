@@ -52,6 +52,7 @@ beforeAll(async () => {
           UAIT_PORT: "0",
           UAIT_HTTP_PORT: "0",
           UAIT_LEASE: "off",
+          UAIT_DRAIN_DELAY_MS: "0",
           UAIT_NATS_URL: nats.url,
           OTEL_SDK_DISABLED: "true",
         },
