@@ -48,6 +48,9 @@ export default defineConfig({
           exclude: ["**/dist/**", "**/node_modules/**"],
           testTimeout: PATIENCE_MS,
           hookTimeout: PATIENCE_MS,
+          // Many a file mostly waits for servers of its own; a process loads the stubs once for all its files.
+          maxWorkers: 3,
+          isolate: false,
         },
       },
       // Each file has an Envoy and servers of its own, and mostly waits for them.

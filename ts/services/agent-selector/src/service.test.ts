@@ -108,7 +108,8 @@ describe("SelectAgent", () => {
   test("intelligent_parameter_away_or_hung_gives_a_uniform_seeded_draw_that_says_so", async () => {
     const hurried = await startService(mesh.address, {
       UAIT_NATS_URL: nats.url,
-      AGENT_SELECTOR_NEIGHBOUR_TIMEOUT_MS: "200",
+      // Enough for those neighbours that answer.
+      AGENT_SELECTOR_NEIGHBOUR_TIMEOUT_MS: "500",
     });
     const { selector, close } = openClient(hurried.address);
     for (const state of [mesh.away, mesh.hung]) {

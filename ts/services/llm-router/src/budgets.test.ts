@@ -144,12 +144,15 @@ test("nats_away_since_the_start_admits_nobody_and_away_later_keeps_what_is_known
   const config = testConfig({ UAIT_NATS_URL: server.url });
   const telemetry = await startTelemetry(config, () => undefined);
   const events = openEvents({ config, telemetry });
-  const budgets = new Budgets({ stores: openStores(events), now: () => NOON, log });
+  const options = { now: () => NOON, log };
+  const patience = { loadMs: 10_000, flushMs: 200 };
+  const budgets = new Budgets({ ...options, stores: openStores(events), patience });
   await budgets.set("acme", change({ maxTokens: 10 }), signal);
   await budgets.admit("acme");
   await server.kill();
   const late = openEvents({ config, telemetry });
-  await expect(new Budgets({ stores: openStores(late), now: () => NOON, log }).admit("acme")).rejects.toMatchObject({
+  const begun = new Budgets({ ...options, stores: openStores(late), patience: { ...patience, loadMs: 200 } });
+  await expect(begun.admit("acme")).rejects.toMatchObject({
     code: Status.UNAVAILABLE,
     metadata: { dependency: "nats" },
   });

@@ -22,13 +22,19 @@ export interface BudgetChange extends Limits {
   readonly etag: string;
 }
 
+/** How long NATS is waited for, in milliseconds. */
+export interface BudgetPatience {
+  /** By a call, for the budgets to be read when the process has only begun. */
+  readonly loadMs: number;
+  /** By what writes a ledger, each time it tries. */
+  readonly flushMs: number;
+}
+
 const MAX_BUDGETS = 100;
 const MAX_REQUESTS = 64;
 const DAY_MS = 86_400_000;
-const FLUSH_TIMEOUT_MS = 5000;
 const FLUSH_RETRY_MS = 1000;
-/** How long a call waits for the budgets to be read when the process has only begun, in milliseconds. */
-const LOAD_TIMEOUT_MS = 2000;
+const PATIENCE: BudgetPatience = { loadMs: 2000, flushMs: 5000 };
 
 /**
  * The tenants' budgets. What was used is counted in JetStream, one ledger a tenant, by every replica; what is not there yet is
@@ -40,6 +46,7 @@ export class Budgets {
   readonly #log: Logger;
   readonly #stop = new AbortController();
   readonly #durable: boolean;
+  readonly #patience: BudgetPatience;
   /** What is not in the ledger yet, by tenant. */
   readonly #pending = new Map<string, Map<string, Spent>>();
   readonly #flushing = new Map<string, Promise<void>>();
@@ -50,9 +57,11 @@ export class Budgets {
     readonly log: Logger;
     /** False where the event log is off: then there are no budgets, and nothing to count for them. */
     readonly durable?: boolean;
+    readonly patience?: BudgetPatience;
   }) {
     this.#stores = options.stores;
     this.#durable = options.durable ?? true;
+    this.#patience = options.patience ?? PATIENCE;
     this.#now = options.now;
     this.#log = options.log;
   }
@@ -65,7 +74,7 @@ export class Budgets {
   async admit(tenant: string): Promise<void> {
     const { budgets, ledgers } = this.#stores;
     if (!budgets.loaded || !ledgers.loaded) {
-      const signal = AbortSignal.timeout(LOAD_TIMEOUT_MS);
+      const signal = AbortSignal.timeout(this.#patience.loadMs);
       await Promise.all([budgets.untilLoaded(signal), ledgers.untilLoaded(signal)]);
     }
     const now = this.#now();
@@ -159,7 +168,7 @@ export class Budgets {
     let complained = false;
     while ((this.#pending.get(tenant)?.size ?? 0) > 0 && !stopped) {
       stopped = this.#stop.signal.aborted;
-      const signal = AbortSignal.timeout(FLUSH_TIMEOUT_MS);
+      const signal = AbortSignal.timeout(this.#patience.flushMs);
       try {
         await ledgers.untilLoaded(signal);
         const batch = new Map(this.#pending.get(tenant));

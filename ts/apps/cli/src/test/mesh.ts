@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { mkdtemp } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -16,14 +15,14 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs the CLI as the Makefile does. `undefined` removes a variable. */
-export function uait(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<Ended> {
-  const tsx = join(ROOT, "ts/node_modules/tsx/dist/esm/index.mjs");
-  return ended(
-    "node",
-    ["--import", tsx, "--conditions=uait-source", join(ROOT, "ts/apps/cli/src/main.ts"), ...args],
-    env,
-  );
+let built: Promise<Ended> | undefined;
+
+/** Runs the CLI, built: it starts in half the time of `make`'s, which is transpiled as it loads. `undefined` removes a variable. */
+export async function uait(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<Ended> {
+  built ??= ended("node", ["ts/node_modules/typescript/bin/tsc", "-b", "ts/apps/cli"], {});
+  const { code, stdout } = await built;
+  if (code !== 0) throw new Error(`the CLI does not build:\n${stdout}`);
+  return ended("node", ["ts/apps/cli/dist/main.js", ...args], env);
 }
 
 /** Runs a program from the root of the checkout to its end. */
@@ -41,27 +40,27 @@ export async function ended(
   return { code, stdout, stderr };
 }
 
+/**
+ * Bases of meshes: below the ports that kernels give to connections and to who asks for any, so that none of a mesh's is
+ * taken while it is away.
+ */
+const FIRST_BASE = 10_000;
+const BASES = 100;
+const PORTS_OF_A_MESH = 100;
+
+// Processes begin with different bases.
+let base = process.pid;
+
 /** A folder for a mesh of its own and a base from which all its ports are free. */
 export async function ground(): Promise<{ UAIT_HOME: string; UAIT_PORT_BASE: string }> {
   const catalogue = await loadCatalogue(`${ROOT}/deploy/mesh.yaml`);
   for (;;) {
-    const base = String(await freePort());
+    const UAIT_PORT_BASE = String(FIRST_BASE + (base++ % BASES) * PORTS_OF_A_MESH);
     try {
-      await requireFree(claims(catalogue, layout(catalogue, { UAIT_PORT_BASE: base }, ROOT)));
-      return { UAIT_HOME: await mkdtemp(join(tmpdir(), "uait-home-")), UAIT_PORT_BASE: base };
+      await requireFree(claims(catalogue, layout(catalogue, { UAIT_PORT_BASE }, ROOT)));
+      return { UAIT_HOME: await mkdtemp(join(tmpdir(), "uait-home-")), UAIT_PORT_BASE };
     } catch {
-      // Too near to the end, or somebody's port is among them: the next base.
+      // Somebody's port is among them: the next base.
     }
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((settle, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => settle(port));
-    });
-  });
 }
