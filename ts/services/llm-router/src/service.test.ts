@@ -17,8 +17,13 @@ import { answer, beginning, FakeInference } from "./testing/inference.js";
 
 const LOCAL = "smollm2-135m-instruct";
 const REMOTE = "cloud/gpt-x";
-/** Of an upstream with little patience. */
-const HASTY = "hasty/gpt-z";
+/** Upstreams each with little patience of one kind: were it of several, a slow machine could end a call by another. */
+const HASTY = {
+  "hasty-byte": { first_byte_ms: 300 },
+  "hasty-idle": { idle_ms: 300 },
+  "hasty-token": { first_token_ms: 300 },
+};
+const HASTY_MODELS = Object.keys(HASTY).map((upstream) => `${upstream}/gpt-z`);
 const KEY = "sk-secret";
 
 let inference: FakeInference;
@@ -69,14 +74,12 @@ beforeEach(async () => {
           { name: "gpt-y", price: { input_micro_usd: 1, output_micro_usd: 1 } },
         ],
       },
-      {
-        name: "hasty",
+      ...Object.entries(HASTY).map(([name, patience]) => ({
+        name,
         base_url: endpoint.url,
-        first_byte_ms: 1500,
-        first_token_ms: 3000,
-        idle_ms: 300,
+        ...patience,
         models: [{ name: "gpt-z", price: { input_micro_usd: 100_000_000, output_micro_usd: 100_000_000 } }],
-      },
+      })),
     ]),
   });
   server = await startRouter(config);
@@ -273,11 +276,12 @@ describe("openai endpoint", () => {
   });
 
   test.for([
-    ["that_never_answers", "first_byte_timeout", () => undefined],
-    ["that_sends_no_token", "first_token_timeout", begin],
+    ["that_never_answers", "first_byte_timeout", "hasty-byte/gpt-z", () => undefined],
+    ["that_sends_no_token", "first_token_timeout", "hasty-token/gpt-z", begin],
     [
       "that_falls_silent",
       "idle_timeout",
+      "hasty-idle/gpt-z",
       (response) => {
         begin(response);
         send(response, content("a"));
@@ -286,11 +290,13 @@ describe("openai endpoint", () => {
     [
       "that_is_no_stream",
       "200",
+      REMOTE,
       (response) => response.writeHead(200, { "content-type": "application/json" }).end("{}"),
     ],
     [
       "that_sends_no_json",
       "malformed_stream",
+      REMOTE,
       (response) => {
         begin(response);
         response.end("data: {oops\n\n");
@@ -299,6 +305,7 @@ describe("openai endpoint", () => {
     [
       "that_breaks_off",
       "broken_stream",
+      REMOTE,
       (response) => {
         begin(response);
         send(response, content("a"));
@@ -308,6 +315,7 @@ describe("openai endpoint", () => {
     [
       "that_ends_early",
       "broken_stream",
+      REMOTE,
       (response) => {
         begin(response);
         response.end();
@@ -316,18 +324,19 @@ describe("openai endpoint", () => {
     [
       "that_reports_an_error",
       "server_error",
+      REMOTE,
       (response) => {
         begin(response);
         send(response, { error: { message: "overloaded" } });
         response.end();
       },
     ],
-  ] as [string, string, Endpoint["complete"]][])("endpoint_%s_is_%s", async ([, status, complete]) => {
+  ] as [string, string, string, Endpoint["complete"]][])("endpoint_%s_is_%s", async ([, status, name, complete]) => {
     endpoint.complete = complete;
-    expect(await failure(ask(model(HASTY)))).toMatchObject({
+    expect(await failure(ask(model(name)))).toMatchObject({
       code: Status.UNAVAILABLE,
       reason: "UPSTREAM_FAILED",
-      metadata: { upstream: "hasty", status },
+      metadata: { upstream: name.split("/")[0], status },
     });
     await waitUntil("the connection is closed", () => endpoint.seen[0]?.closed === true, 2000);
   });
@@ -359,8 +368,8 @@ describe("fallback", () => {
 
   test("model_that_accepted_and_sent_no_token_gives_way_too", async () => {
     endpoint.complete = begin;
-    const all = await events(ask(model(HASTY, LOCAL)));
-    expect(routedOf(all).map(({ model }) => model)).toEqual([HASTY, LOCAL]);
+    const all = await events(ask(model("hasty-token/gpt-z", LOCAL)));
+    expect(routedOf(all).map(({ model }) => model)).toEqual(["hasty-token/gpt-z", LOCAL]);
   });
 
   test("model_that_fails_after_a_token_does_not", async () => {
@@ -415,11 +424,11 @@ describe("choice", () => {
     await failure(ask(model(REMOTE)));
     await events(ask(model(LOCAL)));
     const { models } = await router.listModels({});
-    expect(models.map(({ name }) => name)).toEqual([REMOTE, "cloud/gpt-y", HASTY, LOCAL]);
+    expect(models.map(({ name }) => name)).toEqual([REMOTE, "cloud/gpt-y", ...HASTY_MODELS, LOCAL]);
     expect(models[0]).toMatchObject({ upstream: "cloud", available: true, errorRate: 1, contextTokens: 100_000 });
     expect(models[0]?.medianTimeToFirstToken).toBeUndefined();
-    expect(models[3]).toMatchObject({ upstream: "ml-inference", errorRate: 0 });
-    expect(models[3]?.medianTimeToFirstToken).toBeDefined();
+    expect(models.at(-1)).toMatchObject({ upstream: "ml-inference", errorRate: 0 });
+    expect(models.at(-1)?.medianTimeToFirstToken).toBeDefined();
     const { models: seeing } = await router.listModels({ capabilities: [Capability.CAPABILITY_VISION] });
     expect(seeing.map(({ name }) => name)).toEqual([REMOTE]);
   });
@@ -434,7 +443,7 @@ describe("choice", () => {
       ["cloud/gpt-y", true],
       [LOCAL, true],
       [REMOTE, false],
-      [HASTY, false],
+      ...HASTY_MODELS.map((name) => [name, false]),
     ]);
     expect(candidates[0]?.expectedCostMicroUsd).toBe(2n);
     expect(candidates[0]?.reasons[0]).toBe("named by the route");
