@@ -1,15 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
-import { EventSchema } from "@uait/gen/es/uait/event/v1/event_pb.js";
-import { Event } from "@uait/gen/uait/event/v1/event.js";
+import type { Event } from "@uait/gen/uait/event/v1/event.js";
 import type { KitConfig } from "./config.js";
+import { EVENT } from "./event-contract.js";
 import { ACK_WAIT_SECONDS, ensureConsumer, ensureStream, MAX_IN_FLIGHT, streamName } from "./event-stream.js";
 import type { EventHandler } from "./events.js";
 import { describeError } from "./log.js";
 import type { NatsLink } from "./nats.js";
-import { Status } from "./status.js";
+import { Status, StatusError } from "./status.js";
 import { endSpan, readTraceParent, SpanKind, type Telemetry } from "./telemetry.js";
-import { validateBytes } from "./validate.js";
 
 interface ConsumerOptions {
   readonly area: string;
@@ -73,15 +72,14 @@ export class ConsumerLoop {
 
   #receive(message: JsMsg): void {
     const { area, telemetry } = this.#options;
-    const invalid = validateBytes(EventSchema, message.data);
-    if (invalid !== undefined) {
+    const event = EVENT.read(message.data);
+    if (event instanceof StatusError) {
       // No redelivery will mend it, and retrying for ever would hide the events behind it.
-      telemetry.log.error("an event that breaks its contract is dropped", { area, error: invalid.message });
+      telemetry.log.error("an event that breaks its contract is dropped", { area, error: event.message });
       telemetry.metrics.eventsHandled.inc({ area, outcome: "failed" });
       message.term("breaks its contract");
       return;
     }
-    const event = Event.decode(message.data);
     if (this.#handled.has(event.id)) {
       telemetry.metrics.eventsHandled.inc({ area, outcome: "duplicate" });
       message.ack();

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { EventSchema } from "@uait/gen/es/uait/event/v1/event_pb.js";
-import { Event } from "@uait/gen/uait/event/v1/event.js";
+import type { Event } from "@uait/gen/uait/event/v1/event.js";
+import { EVENT } from "./event-contract.js";
 import { ensureStream, streamName } from "./event-stream.js";
 import { describeError, type Logger } from "./log.js";
 import type { NatsLink } from "./nats.js";
-import { validateBytes } from "./validate.js";
+import { StatusError } from "./status.js";
 
 interface ReplayOptions {
   readonly area: string;
@@ -85,13 +85,13 @@ export class ReplayLoop {
 
   #receive(data: Uint8Array): void {
     const { area, handler, log } = this.#options;
-    const invalid = validateBytes(EventSchema, data);
-    if (invalid !== undefined) {
-      log.error("an event that breaks its contract is left out", { area, error: invalid.message });
-      return;
-    }
     try {
-      handler(Event.decode(data));
+      const event = EVENT.read(data);
+      if (event instanceof StatusError) {
+        log.error("an event that breaks its contract is left out", { area, error: event.message });
+        return;
+      }
+      handler(event);
     } catch (error) {
       log.error("an event could not be replayed", { area, error: describeError(error) });
     }

@@ -16,29 +16,46 @@ type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
 // number in this key, which the interceptor overwrites whatever a caller sent.
 export const CALL_KEY = "x-uait-kit-call";
 
-/** The calls that have been admitted and whose handlers have not begun, by their number. */
+/** The calls that have been admitted and whose handlers have not begun, by slot and serial number. */
 export class CallTable {
-  readonly #calls = new Map<string, ServerCall>();
-  #next = 0;
+  // Not a Map, whose tables keep each other's calls from the garbage collector (deploy/decisions/0196).
+  readonly #slots: (Entry | undefined)[] = [];
+  readonly #free: number[] = [];
+  #serial = 0;
 
   add(call: ServerCall): string {
-    const key = String(this.#next++);
-    this.#calls.set(key, call);
+    const slot = this.#free.pop() ?? this.#slots.length;
+    const key = `${slot}.${this.#serial++}`;
+    this.#slots[slot] = { key, call };
     return key;
   }
 
   take(key: string | undefined): ServerCall {
-    const call = key === undefined ? undefined : this.#calls.get(key);
-    if (key === undefined || call === undefined) throw new Error("a call reached the handler but not the interceptor");
-    this.#calls.delete(key);
+    const call = key === undefined ? undefined : this.#remove(key);
+    if (call === undefined) throw new Error("a call reached the handler but not the interceptor");
     return call;
   }
 
   /** Forgets a call that was cut before its request was complete, and so never reaches the handler. */
   abandon(key: string): void {
     // The handler of a complete request may be due in this very turn.
-    if (this.#calls.has(key)) setImmediate(() => this.#calls.delete(key));
+    setImmediate(() => this.#remove(key));
   }
+
+  #remove(key: string): ServerCall | undefined {
+    const slot = Number.parseInt(key, 10);
+    const entry = this.#slots[slot];
+    // The slot may be another call's by now.
+    if (entry?.key !== key) return undefined;
+    this.#slots[slot] = undefined;
+    this.#free.push(slot);
+    return entry.call;
+  }
+}
+
+interface Entry {
+  readonly key: string;
+  readonly call: ServerCall;
 }
 
 /**

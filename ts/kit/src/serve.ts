@@ -17,6 +17,7 @@ import type { Metrics } from "./metrics.js";
 import { createReflection, REFLECTION_SERVICES, reflectionDefinition } from "./reflection.js";
 import type { MethodEntry } from "./server-call.js";
 import type { BoundService } from "./service.js";
+import { SharedAttributes } from "./span-attributes.js";
 import { hostPort, StartError } from "./start-error.js";
 import type { Surroundings } from "./surroundings.js";
 import type { Telemetry } from "./telemetry.js";
@@ -151,7 +152,7 @@ function methodTable(services: readonly BoundService[], metrics: Metrics): Map<s
       table.set(`/${spanName}`, {
         path: `/${spanName}`,
         spanName,
-        attributes: Object.freeze({
+        attributes: new SharedAttributes({
           "rpc.system": "grpc",
           "rpc.service": descriptor.typeName,
           "rpc.method": name,

@@ -3,6 +3,7 @@ import type { MethodDurations } from "./call-durations.js";
 import { type Identity, NO_IDENTITY, readIdentity, tenantMissing } from "./identity.js";
 import { LOAD_KEY, type LoadMeter } from "./load.js";
 import type { Logger } from "./log.js";
+import type { SharedAttributes } from "./span-attributes.js";
 import { cancelled, deadlineExceeded, STATUS_DETAILS_KEY, Status, StatusError } from "./status.js";
 import { endSpan, readTraceParent, type Span, SpanKind, type Telemetry } from "./telemetry.js";
 
@@ -13,7 +14,7 @@ export interface MethodEntry {
   readonly path: string;
   /** Name of the server's span: `package.Service/Method`. */
   readonly spanName: string;
-  readonly attributes: Readonly<Record<string, string>>;
+  readonly attributes: SharedAttributes;
   readonly durations: MethodDurations;
   readonly tenantless: boolean;
 }

@@ -1,4 +1,4 @@
-import type { DescMessage, DescMethod, DescService } from "@bufbuild/protobuf";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type {
   CallContext,
   CompatServiceDefinition,
@@ -7,11 +7,11 @@ import type {
   ServiceImplementation,
   TsProtoServiceDefinition,
 } from "nice-grpc";
+import { Contract } from "./contract.js";
 import type { Identity } from "./identity.js";
 import type { Logger } from "./log.js";
-import type { ErrorMap, Status, StatusError } from "./status.js";
+import { type ErrorMap, type Status, StatusError } from "./status.js";
 import type { SpanContext } from "./telemetry.js";
-import { validateBytes } from "./validate.js";
 
 /** What the kit knows of a call, beside nice-grpc's own context. */
 export interface ServerCallContext {
@@ -80,12 +80,13 @@ function methodDefinition(
   descriptor: DescMethod,
 ): MethodDefinition<unknown, unknown, unknown, unknown> {
   const { requestType, responseType } = method;
+  const contract = new Contract(descriptor.input, requestType.decode as (bytes: Uint8Array) => object);
   const complete = responseType.fromPartial ?? ((value: unknown) => value);
   return {
     path: `/${serviceName}/${method.name}`,
     requestStream: method.requestStream,
     responseStream: method.responseStream,
-    requestDeserialize: (bytes) => decodeRequest(requestType.decode, descriptor.input, bytes),
+    requestDeserialize: (bytes) => decodeRequest(contract, bytes),
     requestSerialize: (value) => requestType.encode(value).finish(),
     responseDeserialize: responseType.decode,
     responseSerialize: (value) => responseType.encode(complete(value)).finish(),
@@ -93,15 +94,16 @@ function methodDefinition(
   };
 }
 
-// The rules are read from the bytes, so that no message is encoded a second time to be validated. The verdict waits
-// beside the message until the handler would see it: identity comes first, and a stream's earlier messages are answered.
+// The verdict waits beside the message until the handler would see it: identity comes first, and a stream's earlier
+// messages are answered.
 const verdicts = new WeakMap<object, StatusError>();
 
-function decodeRequest(decode: (bytes: Uint8Array) => unknown, schema: DescMessage, bytes: Uint8Array): object {
-  const verdict = validateBytes(schema, bytes);
-  const message = verdict === undefined ? (decode(bytes) as object) : {};
-  if (verdict !== undefined) verdicts.set(message, verdict);
-  return message;
+function decodeRequest(contract: Contract<object>, bytes: Uint8Array): object {
+  const message = contract.read(bytes);
+  if (!(message instanceof StatusError)) return message;
+  const refused = {};
+  verdicts.set(refused, message);
+  return refused;
 }
 
 /** Returns the message, or throws what is wrong with it. @throws StatusError */

@@ -1,12 +1,10 @@
 import { randomFillSync } from "node:crypto";
 import { type HrTime, ROOT_CONTEXT, SpanKind, type SpanStatus, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { tracing } from "@opentelemetry/sdk-node";
+import { type Attributes, type AttributeValue, SharedAttributes } from "./span-attributes.js";
 import { NO_TRACE, SAMPLED, type SpanContext, type TraceParent } from "./trace-context.js";
 
 export { SpanKind };
-
-export type AttributeValue = string | number | boolean;
-export type Attributes = Readonly<Record<string, AttributeValue>>;
 
 /** One piece of work within a trace. */
 export interface Span {
@@ -42,20 +40,18 @@ export class Tracer {
     this.#origin = origin;
   }
 
-  start(name: string, kind: SpanKind, attributes: Attributes, parent: TraceParent): Span {
+  start(name: string, kind: SpanKind, attributes: Attributes | SharedAttributes, parent: TraceParent): Span {
     const known = parent !== undefined && parent.traceId !== NO_TRACE.traceId ? parent : undefined;
     const traceId = known?.traceId ?? randomHex(16);
     const within = known === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, known);
-    const { decision } = this.#origin.sampler.shouldSample(within, traceId, name, kind, attributes, []);
-    const context: SpanContext = {
-      traceId,
-      spanId: randomHex(8),
-      traceFlags: decision === RECORD_AND_SAMPLED ? SAMPLED : 0,
-      ...(known?.traceState === undefined ? undefined : { traceState: known.traceState }),
-    };
-    return decision === RECORD_AND_SAMPLED
-      ? new RecordedSpan(name, kind, attributes, context, known, this.#origin)
-      : new PassedOnSpan(context);
+    const values = attributes instanceof SharedAttributes ? attributes.values : attributes;
+    const { decision } = this.#origin.sampler.shouldSample(within, traceId, name, kind, values, NO_LINKS);
+    const spanId = randomHex(8);
+    if (decision === RECORD_AND_SAMPLED) {
+      return new RecordedSpan(name, kind, attributes, { traceId, spanId, parent: known }, this.#origin);
+    }
+    const traceState = known?.traceState;
+    return new PassedOnSpan({ traceId, spanId, traceFlags: 0, ...(traceState === undefined ? {} : { traceState }) });
   }
 }
 
@@ -88,40 +84,58 @@ const FAILED: SpanStatus = { code: SpanStatusCode.ERROR };
 const NO_EVENTS: ReadableSpan["events"] = [];
 const NO_LINKS: ReadableSpan["links"] = [];
 
-/** A sampled span, as the SDK's processors and exporters read it. What is alike in all of them is not kept in each. */
-export class RecordedSpan implements Span {
+interface Place {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parent: TraceParent;
+}
+
+/**
+ * A sampled span, as the SDK's processors and exporters read it, and its own context. It waits for its batch for up to
+ * a second, so it holds little: what is alike in all spans is not kept in each.
+ */
+export class RecordedSpan implements Span, SpanContext {
   readonly name: string;
   readonly kind: SpanKind;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceState?: NonNullable<SpanContext["traceState"]>;
   readonly parentSpanContext?: SpanContext;
   attributes: Attributes;
   status = UNSET;
   ended = false;
-  readonly #context: SpanContext;
   readonly #origin: SpanOrigin;
   readonly #startEpochMs = Date.now();
-  readonly #startedMs = performance.now();
-  #durationMs = 0;
-  /** Set once the attributes are its own; until then they are those of all calls of a method. */
-  #added: Record<string, AttributeValue> | undefined;
+  /** When it began, by the monotonic clock; once it has ended, how long it took. */
+  #elapsedMs = performance.now();
+  /** Where its attributes are from; `undefined` once they are its own. */
+  #shared: SharedAttributes | undefined;
+  #own: Record<string, AttributeValue> | undefined;
 
   constructor(
     name: string,
     kind: SpanKind,
-    attributes: Attributes,
-    context: SpanContext,
-    parent: TraceParent,
+    attributes: Attributes | SharedAttributes,
+    { traceId, spanId, parent }: Place,
     origin: SpanOrigin,
   ) {
     this.name = name;
     this.kind = kind;
-    this.attributes = attributes;
-    this.#context = context;
+    this.traceId = traceId;
+    this.spanId = spanId;
     if (parent !== undefined) this.parentSpanContext = parent;
+    if (parent?.traceState !== undefined) this.traceState = parent.traceState;
+    this.#shared = attributes instanceof SharedAttributes ? attributes : undefined;
+    this.attributes = attributes instanceof SharedAttributes ? attributes.values : attributes;
     this.#origin = origin;
   }
 
   spanContext(): SpanContext {
-    return this.#context;
+    return this;
+  }
+
+  get traceFlags(): number {
+    return SAMPLED;
   }
 
   isRecording(): boolean {
@@ -130,17 +144,23 @@ export class RecordedSpan implements Span {
 
   setAttribute(key: string, value: AttributeValue): void {
     if (this.ended) return;
-    if (this.#added === undefined) {
-      this.#added = { ...this.attributes };
-      this.attributes = this.#added;
+    const shared = this.#shared?.with(key, value);
+    this.#shared = shared;
+    if (shared !== undefined) {
+      this.attributes = shared.values;
+      return;
     }
-    this.#added[key] = value;
+    if (this.#own === undefined) {
+      this.#own = { ...this.attributes };
+      this.attributes = this.#own;
+    }
+    this.#own[key] = value;
   }
 
   end(failed = false): void {
     if (this.ended) return;
     // The wall clock may be set meanwhile; a duration is never negative.
-    this.#durationMs = performance.now() - this.#startedMs;
+    this.#elapsedMs = performance.now() - this.#elapsedMs;
     if (failed) this.status = FAILED;
     this.ended = true;
     this.#origin.processor.onEnd(this);
@@ -151,11 +171,11 @@ export class RecordedSpan implements Span {
   }
 
   get endTime(): HrTime {
-    return timeOf(this.#startEpochMs, this.#durationMs);
+    return timeOf(this.#startEpochMs, this.#elapsedMs);
   }
 
   get duration(): HrTime {
-    return timeOf(0, this.#durationMs);
+    return timeOf(0, this.#elapsedMs);
   }
 
   get resource(): ReadableSpan["resource"] {
@@ -194,16 +214,17 @@ export function timeOf(epochMs: number, durationMs: number): HrTime {
   return [Math.floor(epochMs / 1000) + seconds, (micros - seconds * 1_000_000) * 1000];
 }
 
-const random = Buffer.alloc(4096);
-let used = random.length;
+const random = Buffer.alloc(2048);
+let digits = "";
+let used = 0;
 
 /** As hex digits. A draw of zeros only, which W3C forbids, is as likely as an id that is drawn twice. */
 function randomHex(bytes: 8 | 16): string {
-  if (used + bytes > random.length) {
-    randomFillSync(random);
+  const length = bytes * 2;
+  if (used + length > digits.length) {
+    digits = randomFillSync(random).toString("hex");
     used = 0;
   }
-  const start = used;
-  used += bytes;
-  return random.toString("hex", start, used);
+  used += length;
+  return digits.slice(used - length, used);
 }

@@ -1,7 +1,8 @@
 import type { KitConfig } from "./config.js";
 import { Logger, type LogSink } from "./log.js";
 import { Metrics } from "./metrics.js";
-import { type Attributes, PassedOnSpan, type Span, SpanKind } from "./span.js";
+import { PassedOnSpan, type Span, SpanKind } from "./span.js";
+import type { Attributes, SharedAttributes } from "./span-attributes.js";
 import { Status } from "./status.js";
 import type { SurroundingState } from "./surroundings.js";
 import { NO_TRACE, type TraceParent } from "./trace-context.js";
@@ -14,7 +15,7 @@ export interface Telemetry {
   readonly log: Logger;
   readonly metrics: Metrics;
   /** Begins a span under `parent`, or a trace of its own where there is none. */
-  startSpan(name: string, kind: SpanKind, attributes: Attributes, parent: TraceParent): Span;
+  startSpan(name: string, kind: SpanKind, attributes: Attributes | SharedAttributes, parent: TraceParent): Span;
   /** Whether the trace collector takes spans. */
   readonly traces: SurroundingState;
   /** Sends what has not been sent yet and stops. */

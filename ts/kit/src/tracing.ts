@@ -26,7 +26,7 @@ export function startTracing(config: KitConfig, log: Logger): Tracing {
       "service.name": config.service,
       "service.instance.id": config.instance,
     }),
-    sampler: new tracing.ParentBasedSampler({ root: new tracing.TraceIdRatioBasedSampler(config.samplerRatio) }),
+    sampler: new tracing.ParentBasedSampler({ root: rootSampler(config.samplerRatio) }),
     processor,
   };
   const sdk = new NodeSDK({
@@ -55,6 +55,11 @@ export function startTracing(config: KitConfig, log: Logger): Tracing {
       return ended;
     },
   };
+}
+
+// The sampler by ratio reads every trace id, of which it takes each.
+function rootSampler(ratio: number): tracing.Sampler {
+  return ratio >= 1 ? new tracing.AlwaysOnSampler() : new tracing.TraceIdRatioBasedSampler(ratio);
 }
 
 // A collector that is away must not hold up the end of the process, nor fail it.
