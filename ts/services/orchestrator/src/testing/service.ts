@@ -38,7 +38,8 @@ export async function startService(
     UAIT_LOG_LEVEL: "error",
     OTEL_SDK_DISABLED: "true",
     UAIT_MESH: mesh.address,
-    UAIT_NEIGHBOUR_TIMEOUT_MS: "1000",
+    // None hangs here: those that are away say so.
+    UAIT_NEIGHBOUR_TIMEOUT_MS: "10000",
     ...env,
   });
   const server = await startOrchestrator(config);
