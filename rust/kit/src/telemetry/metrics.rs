@@ -1,18 +1,19 @@
 //! Prometheus metrics, under the names that all four kits use.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicI64;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use tonic::Code;
 use uait_gen::service::Method;
 
@@ -73,6 +74,8 @@ impl MetricConstructor<Histogram> for Durations {
 /// The metrics of one service.
 pub struct Metrics {
     registry: Registry,
+    /// What the service registered beside what every service has.
+    own: RwLock<Registry>,
     durations: Family<RpcLabels, Histogram, Durations>,
     pub(crate) in_flight: Gauge<i64, AtomicI64>,
     published: Family<EventLabels, Counter>,
@@ -97,7 +100,12 @@ impl Metrics {
             handled.clone(),
         );
         registry.register_collector(Box::new(Process));
-        Self { registry, durations, in_flight, published, handled }
+        Self { registry, own: RwLock::default(), durations, in_flight, published, handled }
+    }
+
+    /// Shows a metric of the service's own beside the kit's. A counter's name gets its `_total` by itself.
+    pub fn register(&self, name: &str, help: &str, metric: impl Metric) {
+        self.own.write().unwrap_or_else(PoisonError::into_inner).register(name, help, metric);
     }
 
     /// Counts an event that was published, or was not.
@@ -116,7 +124,9 @@ impl Metrics {
     /// Writing to memory fails never; the type has it.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.own.read().unwrap_or_else(PoisonError::into_inner))?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 }
@@ -212,5 +222,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l.starts_with(name)), "{name} is missing from\n{text}");
         }
+    }
+    #[test]
+    fn metric_of_the_service_is_shown_beside_the_kit_s_before_the_one_end() {
+        let (metrics, own) = (Metrics::new(), Counter::<u64>::default());
+        metrics.register("models_released", "Models released", own.clone());
+        own.inc();
+        let text = metrics.encode().unwrap();
+        for line in ["models_released_total 1", "rpc_server_in_flight 0"] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing from\n{text}");
+        }
+        assert_eq!((text.matches("# EOF").count(), text.ends_with("# EOF\n")), (1, true), "{text}");
     }
 }
