@@ -1,8 +1,17 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const conditions = ["uait-source"];
 /** What one test may take unless it says otherwise, in milliseconds. */
 const PATIENCE_MS = 60_000;
+
+/** The CLI's commands run compilers and servers. They begin first, where no run has told yet what takes how long. */
+class CommandsFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => (moduleId.includes("/cli/src/commands/") ? 0 : 1);
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
 
 interface OverTheMesh {
   readonly name: string;
@@ -38,6 +47,7 @@ const withMesh = ({ test, ...project }: ReturnType<typeof overTheMesh>) => ({
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: CommandsFirst },
     projects: [
       {
         resolve: { conditions },
