@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use uait_kit::config::{ConfigError, Defaults, Environment};
 
@@ -21,6 +22,8 @@ pub struct Config {
     pub generation: Limits,
     /// Threads of one ONNX model: 1 to 256.
     pub onnx_threads: usize,
+    /// How long a model that no call uses stays in memory: 1 ms to a day; for ever when absent.
+    pub keep_alive: Option<Duration>,
 }
 
 /// How a generation model is run.
@@ -71,6 +74,8 @@ impl Config {
                 queue: environment.number("UAIT_INFERENCE_QUEUE", 64, 0..=10_000)?,
             },
             onnx_threads: environment.number("UAIT_INFERENCE_ONNX_THREADS", cores, 1..=256)?,
+            keep_alive: Some(environment.milliseconds("UAIT_INFERENCE_KEEP_ALIVE_MS", 300_000, 0..=86_400_000)?)
+                .filter(|time| !time.is_zero()),
         })
     }
 }
@@ -94,6 +99,16 @@ mod tests {
             ("smollm2-135m-instruct", "minilm-l6-v2")
         );
         assert_eq!((config.generation.context_tokens, config.generation.slots, config.generation.queue), (4096, 4, 64));
+        assert_eq!(config.keep_alive, Some(Duration::from_mins(5)));
+    }
+
+    #[test]
+    fn keep_alive_of_0_is_for_ever() {
+        let of =
+            |value| Config::read(&Environment::from([("UAIT_MODELS", "."), ("UAIT_INFERENCE_KEEP_ALIVE_MS", value)]));
+        assert_eq!(of("0").unwrap().keep_alive, None);
+        assert_eq!(of("1").unwrap().keep_alive, Some(Duration::from_millis(1)));
+        assert_eq!(of("86400000").unwrap().keep_alive, Some(Duration::from_hours(24)));
     }
 
     #[test]
@@ -109,6 +124,9 @@ mod tests {
             ("UAIT_INFERENCE_SLOTS", "65", "1 to 64"),
             ("UAIT_INFERENCE_QUEUE", "-1", "0 to 10000"),
             ("UAIT_INFERENCE_ONNX_THREADS", "many", "1 to 256"),
+            ("UAIT_INFERENCE_KEEP_ALIVE_MS", "86400001", "0 to 86400000"),
+            ("UAIT_INFERENCE_KEEP_ALIVE_MS", "-1", "0 to 86400000"),
+            ("UAIT_INFERENCE_KEEP_ALIVE_MS", "5m", "0 to 86400000"),
         ] {
             let error = Config::read(&Environment::from([("UAIT_MODELS", "."), (variable, value)])).unwrap_err();
             assert_eq!(error.to_string(), format!("{variable}={value}: must be {range}"));

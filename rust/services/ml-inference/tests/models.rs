@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use support::{EMBEDDING, LLM, Service, greedy, models, of_acme, reason};
 use tonic::Code;
@@ -13,14 +14,10 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use uait_gen::inference::*;
 use uait_gen::ml_inference::v1::*;
+use uait_ml_inference::digest::Sums;
 
 async fn list(service: Service, request: ListModelsRequest) -> ListModelsResponse {
     service.client().list_models(of_acme(request)).await.unwrap().into_inner()
-}
-
-async fn get(service: Service, name: &str) -> Model {
-    let request = GetModelRequest { model: name.to_owned() };
-    service.client().get_model(of_acme(request)).await.unwrap().into_inner().model.unwrap()
 }
 
 async fn embed(service: Service) -> Result<EmbedResponse, tonic::Status> {
@@ -59,7 +56,7 @@ async fn models_are_listed_by_name_page_by_page() {
 async fn model_is_loaded_by_its_first_call_and_told_of() {
     let service = Service::start(&[]);
     service.generate(greedy("a", 1)).await.unwrap();
-    let model = get(service, LLM).await;
+    let model = service.model(LLM).await;
     assert_eq!(
         (model.state(), model.kind(), model.format.as_str()),
         (ModelState::Ready, ModelKind::Generation, "gguf")
@@ -73,7 +70,7 @@ async fn model_is_loaded_by_its_first_call_and_told_of() {
     assert!(model.memory_bytes > 2048 * 30 * 3 * 64 * 2 * 2, "{}", model.memory_bytes);
     assert_eq!(model.sha256.len(), 64);
     embed(service).await.unwrap();
-    let model = get(service, EMBEDDING).await;
+    let model = service.model(EMBEDDING).await;
     assert_eq!((model.state(), model.dimensions, model.context_tokens), (ModelState::Ready, 384, 256));
 }
 
@@ -106,12 +103,16 @@ async fn model_that_is_unloaded_stays_so_until_it_is_loaded() {
     // A repeat gets the first answer, though the model is not READY now.
     let again = client.load_model(of_acme(load("l1"))).await.unwrap().into_inner().model.unwrap();
     assert_eq!(again, loaded);
-    assert_eq!(get(service, LLM).await.state(), ModelState::Unloaded);
+    assert_eq!(service.model(LLM).await.state(), ModelState::Unloaded);
     let other = LoadModelRequest { model: EMBEDDING.to_owned(), ..load("l1") };
     let status = client.load_model(of_acme(other)).await.unwrap_err();
     assert_eq!(reason(&status).1, "REQUEST_ID_REUSED");
     client.load_model(of_acme(load("l2"))).await.unwrap();
     service.generate(greedy("a", 1)).await.unwrap();
+}
+
+fn sum(file: &Path) -> String {
+    Sums::default().sha256(file, SystemTime::now()).unwrap()
 }
 
 /// The installed models by links, but for what `change` does to the folder.
@@ -146,15 +147,15 @@ async fn model_whose_file_was_changed_fails_alone_and_says_which_and_which_sum()
     let folder = changed(|folder| {
         let file = folder.join(LLM).join("model.gguf");
         let mut bytes = fs::read(&file).unwrap();
-        sums.0 = uait_ml_inference::digest::sha256(&file).unwrap();
+        sums.0 = sum(&file);
         bytes[50_000_000] ^= 1;
         fs::remove_file(&file).unwrap();
         fs::write(&file, bytes).unwrap();
-        sums.1 = uait_ml_inference::digest::sha256(&file).unwrap();
+        sums.1 = sum(&file);
     });
     let service = Service::start(&[("UAIT_MODELS", folder.path().to_str().unwrap())]);
     assert!(is_serving(service).await);
-    let model = get(service, LLM).await;
+    let model = service.model(LLM).await;
     assert_eq!(model.state(), ModelState::Failed);
     let failure = model.failure.unwrap();
     assert_eq!((failure.code, failure.reason.as_str()), (Code::Unavailable.into(), "MODEL_UNAVAILABLE"));
@@ -184,15 +185,15 @@ async fn model_whose_file_is_missing_or_no_model_fails_alone() {
         fs::write(folder.join("broken.gguf"), "GGUF, but not really").unwrap();
     });
     let service = Service::start(&[("UAIT_MODELS", folder.path().to_str().unwrap())]);
-    assert_eq!(get(service, EMBEDDING).await.state(), ModelState::Failed);
+    assert_eq!(service.model(EMBEDDING).await.state(), ModelState::Failed);
     let status = embed(service).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(reason(&status).2["file"].ends_with("tokenizer.json"), "{status:?}");
-    assert_eq!(get(service, "broken").await.state(), ModelState::Unloaded);
+    assert_eq!(service.model("broken").await.state(), ModelState::Unloaded);
     let broken = GenerateRequest { model: "broken".to_owned(), ..greedy("a", 1) };
     let status = service.generate(broken).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).2["model"].as_str()), (Code::Unavailable, "broken"));
-    assert_eq!(get(service, "broken").await.state(), ModelState::Failed);
+    assert_eq!(service.model("broken").await.state(), ModelState::Failed);
     service.generate(greedy("a", 1)).await.unwrap();
     assert!(is_serving(service).await);
 }

@@ -12,7 +12,7 @@ use uait_gen::ml_inference::v1::{chat_response, generate_response, *};
 use uait_gen::types::v1::Vector;
 
 use super::writing::{Order, Prompt, Told, begin};
-use super::{compute, convert, current, listing};
+use super::{compute_with, convert, current, listing};
 use crate::error::Error;
 use crate::models::Models;
 use crate::onnx::embedding::Purpose;
@@ -123,11 +123,10 @@ impl InferenceService for Inference {
             PurposeMessage::Query => Purpose::Query,
             PurposeMessage::Document | PurposeMessage::Unspecified => Purpose::Document,
         };
-        let mut hold = self.models.hold(&request.model, Kind::Embedding).await?;
-        let embedder = hold.embedder()?.clone();
-        let embedded = compute(move |gone| {
+        let hold = self.models.hold(&request.model, Kind::Embedding).await?;
+        let (mut hold, embedded) = compute_with(hold, move |hold, gone| {
             let texts: Vec<&str> = request.texts.iter().map(String::as_str).collect();
-            embedder.embed(&texts, purpose, request.refuse_truncation, gone)
+            hold.embedder()?.embed(&texts, purpose, request.refuse_truncation, gone)
         })
         .await?;
         hold.succeed();
@@ -141,11 +140,10 @@ impl InferenceService for Inference {
 
     async fn rerank(&self, request: Request<RerankRequest>) -> Result<Response<RerankResponse>, Status> {
         let RerankRequest { model, query, documents, limit } = request.into_inner();
-        let mut hold = self.models.hold(&model, Kind::Embedding).await?;
-        let embedder = hold.embedder()?.clone();
-        let (mut ranked, tokens) = compute(move |gone| {
+        let hold = self.models.hold(&model, Kind::Embedding).await?;
+        let (mut hold, (mut ranked, tokens)) = compute_with(hold, move |hold, gone| {
             let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
-            embedder.rank(&query, &documents, gone)
+            hold.embedder()?.rank(&query, &documents, gone)
         })
         .await?;
         if let Some(limit) = usize::try_from(limit).ok().filter(|limit| *limit > 0) {
@@ -174,7 +172,7 @@ impl InferenceService for Inference {
     async fn load_model(&self, request: Request<LoadModelRequest>) -> Result<Response<LoadModelResponse>, Status> {
         let LoadModelRequest { request_id, model } = request.into_inner();
         let work = async {
-            self.models.load(&model).await?;
+            let _in_use = self.models.load(&model).await?;
             Ok(listing::model(self.models.get(&model)?))
         };
         let loaded = self.once("LoadModel", request_id, &model, work).await?;

@@ -9,7 +9,7 @@ use uait_gen::inference::model_infer_response::InferOutputTensor;
 use uait_gen::inference::model_metadata_response::TensorMetadata;
 use uait_gen::inference::*;
 
-use super::compute;
+use super::compute_with;
 use crate::error::Error;
 use crate::models::Models;
 use crate::onnx::embedding::Purpose;
@@ -36,13 +36,12 @@ impl KServe {
     }
 
     async fn embed(&self, request: ModelInferRequest) -> Result<ModelInferResponse, Error> {
-        let mut hold = self.models.hold(&request.model_name, Kind::Embedding).await?;
+        let hold = self.models.hold(&request.model_name, Kind::Embedding).await?;
         let texts = texts(&request)?;
-        let embedder = hold.embedder()?.clone();
-        let (rows, width) = (texts.len(), embedder.dimensions());
-        let embedded = compute(move |gone| {
+        let (rows, width) = (texts.len(), hold.embedder()?.dimensions());
+        let (mut hold, embedded) = compute_with(hold, move |hold, gone| {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            embedder.embed(&texts, Purpose::Document, false, gone)
+            hold.embedder()?.embed(&texts, Purpose::Document, false, gone)
         })
         .await?;
         let bytes = embedded.vectors.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
@@ -54,10 +53,9 @@ impl KServe {
     }
 
     async fn infer(&self, request: ModelInferRequest) -> Result<ModelInferResponse, Error> {
-        let mut hold = self.models.hold(&request.model_name, Kind::Tensor).await?;
+        let hold = self.models.hold(&request.model_name, Kind::Tensor).await?;
         let inputs = named(&request)?;
-        let model = hold.tensor()?.clone();
-        let outputs = compute(move |_| model.infer(inputs)).await?;
+        let (mut hold, outputs) = compute_with(hold, move |hold, _| hold.tensor()?.infer(inputs)).await?;
         let response = respond(&request, outputs)?;
         hold.succeed();
         Ok(response)

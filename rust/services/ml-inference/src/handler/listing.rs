@@ -19,22 +19,30 @@ const PAGE: usize = 100;
 /// A model as it travels.
 pub fn model(model: &Model) -> ModelMessage {
     let entry = model.entry();
-    let (state, fault, loaded) = model.state();
     let size: u64 = std::fs::metadata(&entry.model.file).map_or(0, |metadata| metadata.len());
     let mut message = ModelMessage {
         name: entry.name.clone(),
         kind: kind(entry.kind).into(),
-        state: state_of(state).into(),
-        failure: fault.map(|fault| failure(&entry.name, fault)),
         format: entry.format().to_owned(),
         licence: entry.licence.clone(),
         sha256: model.sum(),
         size_bytes: i64::try_from(size).unwrap_or(i64::MAX),
         ..ModelMessage::default()
     };
+    model.show(|state, fault, loaded| {
+        message.state = state_of(state).into();
+        message.failure = fault.map(|fault| failure(&entry.name, fault.clone()));
+        if let Some(loaded) = loaded {
+            describe(&mut message, loaded);
+        }
+    });
+    message
+}
+
+/// What only the model itself tells, in memory.
+fn describe(message: &mut ModelMessage, loaded: &Loaded) {
     match loaded {
-        None => {}
-        Some(Loaded::Generator(generator)) => {
+        Loaded::Generator(generator) => {
             let facts = generator.facts();
             message.architecture.clone_from(&facts.architecture);
             message.quantization.clone_from(&facts.quantization);
@@ -45,19 +53,18 @@ pub fn model(model: &Model) -> ModelMessage {
             message.chat = generator.template().is_some();
             message.tools = generator.template().is_some_and(Template::takes_tools);
         }
-        Some(Loaded::Embedder(embedder)) => {
+        Loaded::Embedder(embedder) => {
             // The weights are nearly all of it; what ONNX Runtime keeps beside them it does not tell.
             message.memory_bytes = message.size_bytes;
             message.context_tokens = count32(embedder.context_tokens());
             message.dimensions = count32(embedder.dimensions());
             message.slots = 1;
         }
-        Some(Loaded::Tensor(_)) => {
+        Loaded::Tensor(_) => {
             message.memory_bytes = message.size_bytes;
             message.slots = 1;
         }
     }
-    message
 }
 
 fn kind(kind: Kind) -> ModelKind {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use uait_kit::Call;
 
 use crate::error::Error;
+use crate::models::Hold;
 
 fn current() -> Arc<Call> {
     Call::current().unwrap_or_default()
@@ -38,4 +39,17 @@ where
     tokio::task::spawn_blocking(move || work(&|| asked.load(Relaxed)))
         .await
         .map_err(|error| Error::Internal(error.to_string()))?
+}
+
+/// Runs work that computes with a held model; the hold lasts as long as the work, even where its call is over before.
+async fn compute_with<T, W>(hold: Hold, work: W) -> Result<(Hold, T), Error>
+where
+    T: Send + 'static,
+    W: FnOnce(&Hold, &dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
+{
+    compute(move |gone| {
+        let done = work(&hold, gone)?;
+        Ok((hold, done))
+    })
+    .await
 }

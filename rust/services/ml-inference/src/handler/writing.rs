@@ -16,7 +16,7 @@ use crate::digest::hex;
 use crate::error::Error;
 use crate::generation::constraint::Constraint;
 use crate::generation::tools::{Answer, Toolbox};
-use crate::generation::{Event, Generator, Listener, Piece, Request};
+use crate::generation::{Event, Listener, Piece, Request};
 use crate::models::Hold;
 
 /// What a caller is told of its text.
@@ -74,7 +74,6 @@ impl Listener for ToStream {
 /// The order cannot be carried out.
 pub async fn begin(hold: Hold, order: Order) -> Result<BoxStream<'static, Result<Told, Status>>, Status> {
     let arrived = Instant::now();
-    let generator = hold.generator()?.clone();
     let seed = match order.sampling.seed {
         Some(seed) => seed,
         None => u64::from_ne_bytes(random()?),
@@ -86,8 +85,8 @@ pub async fn begin(hold: Hold, order: Order) -> Result<BoxStream<'static, Result
         Some(toolbox) => Some(Constraint::JsonSchema(toolbox.schema())),
         None => order.constraint,
     };
-    let prepared = prepare(generator.clone(), order.prompt, constraint).await?;
-    generator.submit(Request {
+    let (hold, prepared) = prepare(hold, order.prompt, constraint).await?;
+    hold.generator()?.submit(Request {
         prompt: prepared.0,
         sampling,
         seeded: order.sampling.seed.is_some(),
@@ -106,8 +105,9 @@ pub async fn begin(hold: Hold, order: Order) -> Result<BoxStream<'static, Result
 type Prepared = (Vec<llama_cpp_2::token::LlamaToken>, Option<llama_cpp_2::sampling::LlamaSampler>);
 
 /// Long prompts and grammars take their time, so this runs beside the calls of others.
-async fn prepare(generator: Arc<Generator>, prompt: Prompt, constraint: Option<Constraint>) -> Result<Prepared, Error> {
-    super::compute(move |_| {
+async fn prepare(hold: Hold, prompt: Prompt, constraint: Option<Constraint>) -> Result<(Hold, Prepared), Error> {
+    super::compute_with(hold, move |hold, _| {
+        let generator = hold.generator()?;
         let tokens = match prompt {
             Prompt::Text(text) => generator.tokenize(&text, false)?,
             Prompt::Rendered(text) => generator.tokenize(&text, true)?,

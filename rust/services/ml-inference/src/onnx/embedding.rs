@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use ort::session::{Session, SessionInputValue};
+use ort::session::SessionInputValue;
 use ort::value::Tensor;
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
+use super::Graph;
 use super::pooling::{cosine_score, mean, normalise};
-use super::session;
 use crate::error::{Error, Fault};
 use crate::repository::Entry;
 use crate::statistics::Statistics;
@@ -53,7 +53,7 @@ pub struct Ranked {
 pub struct Embedder {
     entry: Entry,
     tokenizer: Tokenizer,
-    session: Mutex<Session>,
+    graph: Mutex<Graph>,
     wants_types: bool,
     dimensions: usize,
     context_tokens: usize,
@@ -75,12 +75,12 @@ impl Embedder {
         let truncation = TruncationParams { max_length: context_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| fault(error.to_string()))?;
         tokenizer.with_padding(None);
-        let session = session(library, &entry.model.file, threads)?;
-        let wants_types = session.inputs().iter().any(|input| input.name() == "token_type_ids");
+        let graph = Graph::read(library, &entry.model.file, threads)?;
+        let wants_types = graph.session.inputs().iter().any(|input| input.name() == "token_type_ids");
         let mut embedder = Self {
             entry: entry.clone(),
             tokenizer,
-            session: Mutex::new(session),
+            graph: Mutex::new(graph),
             wants_types,
             dimensions: 0,
             context_tokens,
@@ -216,8 +216,8 @@ impl Embedder {
         if self.wants_types {
             inputs.push(("token_type_ids", padded(Encoding::get_type_ids)?.into()));
         }
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let outputs = session.run(inputs).map_err(internal)?;
+        let mut graph = self.graph.lock().unwrap_or_else(PoisonError::into_inner);
+        let outputs = graph.run(inputs).map_err(internal)?;
         let Some((_, output)) = outputs.iter().next() else {
             return Err(Error::Internal("the model has no output".to_owned()));
         };

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use ort::session::{Session, SessionInputValue};
+use ort::session::SessionInputValue;
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
-use super::session;
+use super::Graph;
 use crate::error::{Error, Fault};
 use crate::statistics::Statistics;
 
@@ -99,7 +99,7 @@ pub struct Named {
 
 /// A tensor model in memory.
 pub struct TensorModel {
-    session: Mutex<Session>,
+    graph: Mutex<Graph>,
     inputs: Vec<Described>,
     outputs: Vec<Described>,
     statistics: Arc<Statistics>,
@@ -111,10 +111,10 @@ impl TensorModel {
     /// # Errors
     /// The file is no model that ONNX Runtime knows.
     pub fn load(file: &Path, library: &Path, threads: usize, statistics: Arc<Statistics>) -> Result<Self, Fault> {
-        let session = session(library, file, threads)?;
-        let inputs = session.inputs().iter().map(describe).collect();
-        let outputs = session.outputs().iter().map(describe).collect();
-        Ok(Self { session: Mutex::new(session), inputs, outputs, statistics })
+        let graph = Graph::read(library, file, threads)?;
+        let inputs = graph.session.inputs().iter().map(describe).collect();
+        let outputs = graph.session.outputs().iter().map(describe).collect();
+        Ok(Self { graph: Mutex::new(graph), inputs, outputs, statistics })
     }
 
     /// What it takes.
@@ -159,8 +159,8 @@ impl TensorModel {
             values.push((input.name.clone(), to_value(input)?));
         }
         let began = Instant::now();
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let outputs = session.run(values).map_err(internal)?;
+        let mut graph = self.graph.lock().unwrap_or_else(PoisonError::into_inner);
+        let outputs = graph.run(values).map_err(internal)?;
         let now = Instant::now();
         self.statistics.step(now, now.saturating_duration_since(began), 0, 0);
         outputs.iter().map(|(name, value)| from_value(name, &value.view().into_dyn())).collect()

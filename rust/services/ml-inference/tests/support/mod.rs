@@ -16,8 +16,8 @@ use uait_gen::ml_inference::v1::get_statistics_response::ModelStatistics;
 use uait_gen::ml_inference::v1::inference_service_client::InferenceServiceClient;
 use uait_gen::ml_inference::v1::inference_service_server::InferenceServiceServer;
 use uait_gen::ml_inference::v1::{
-    ChatRequest, ChatResponse, GenerateRequest, GenerateResponse, GenerationStart, GetStatisticsRequest, chat_response,
-    generate_response,
+    ChatRequest, ChatResponse, GenerateRequest, GenerateResponse, GenerationStart, GetModelRequest,
+    GetStatisticsRequest, Model, ModelState, chat_response, generate_response,
 };
 use uait_gen::types::v1::chat_message::Part;
 use uait_gen::types::v1::chat_message::part::Content;
@@ -91,6 +91,7 @@ impl Service {
                 let models = Models::new(config.clone(), Repository::read(&config.models).expect("the models' list"));
                 models.check_all();
                 let kit = Kit::new(kit_config).expect("a kit");
+                models.release_unused(&kit.telemetry.metrics);
                 let server = Server::new(kit)
                     .with(InferenceServiceServer::new(Inference::new(models.clone())))
                     .with(GrpcInferenceServiceServer::new(KServe::new(models)));
@@ -127,6 +128,24 @@ impl Service {
     pub async fn chat(self, request: ChatRequest) -> Result<Written, Status> {
         let stream = self.client().chat(of_acme(request)).await?.into_inner();
         Written::of_chat(stream).await
+    }
+
+    pub async fn model(self, name: &str) -> Model {
+        let request = of_acme(GetModelRequest { model: name.to_owned() });
+        self.client().get_model(request).await.expect("a model").into_inner().model.expect("the model")
+    }
+
+    /// Waits until the model is in a state; asking for it is no use of the model.
+    pub async fn until_state(self, name: &str, state: ModelState) -> Model {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let model = self.model(name).await;
+            if model.state() == state {
+                return model;
+            }
+            assert!(Instant::now() < deadline, "{name} is still {:?}, not {state:?}", model.state());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     pub async fn statistics(self, model: &str) -> ModelStatistics {
