@@ -58,14 +58,24 @@ async def run(options: argparse.Namespace) -> None:
             print(json.dumps(line, ensure_ascii=False), flush=True)
 
 
-def main() -> None:
-    """Runs the client; exits with 2 when the command line or the file of cases is wrong."""
-    options = parse_arguments(sys.argv[1:])
+def run_line(arguments: list[str]) -> int:
+    """Runs what a command line says; returns the exit code, 2 when it or the file of cases is wrong."""
     try:
-        asyncio.run(run(options))
+        asyncio.run(run(parse_arguments(arguments)))
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        return 2
+    return 0
+
+
+def main() -> None:
+    """Runs the client, once, or with `--each-line` for each command line, a JSON array, of standard input."""
+    if sys.argv[1:] != ["--each-line"]:
+        sys.exit(run_line(sys.argv[1:]))
+    for line in sys.stdin:
+        print(json.dumps({"exit": run_line(json.loads(line))}), flush=True)
 
 
 if __name__ == "__main__":

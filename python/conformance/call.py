@@ -31,17 +31,24 @@ class Answer:
         code: Name of the gRPC code.
         message: The status message.
         details: The serialised `google.rpc.Status`; empty when none came.
-        first: The first response, None when none came.
-        responses: All responses as proto3 JSON.
+        responses: All responses.
         trailers: Trailing metadata of text.
     """
 
     code: str = "OK"
     message: str = ""
     details: bytes = b""
-    first: Message | None = None
-    responses: list[dict[str, Any]] = field(default_factory=list)
+    responses: list[Message] = field(default_factory=list)
     trailers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def first(self) -> Message | None:
+        """The first response, None when none came."""
+        return self.responses[0] if self.responses else None
+
+    def as_json(self, count: int) -> list[dict[str, Any]]:
+        """Returns the first responses as proto3 JSON: of ten thousand a case looks at one."""
+        return [json_format.MessageToDict(response) for response in self.responses[:count]]
 
     def error_info(self) -> error_details_pb2.ErrorInfo | None:
         """Returns the ErrorInfo of the details, None when there is none."""
@@ -101,9 +108,9 @@ async def call(
     try:
         if method.server_streaming:
             async for response in pending:
-                _keep(answer, response)
+                answer.responses.append(response)
         else:
-            _keep(answer, await pending)
+            answer.responses.append(await pending)
     except grpc.aio.AioRpcError as error:
         answer.code = error.code().name
         answer.message = error.details() or ""
@@ -116,9 +123,3 @@ async def call(
         else:
             answer.trailers[key] = value
     return answer
-
-
-def _keep(answer: Answer, response: Message) -> None:
-    if answer.first is None:
-        answer.first = response
-    answer.responses.append(json_format.MessageToDict(response))

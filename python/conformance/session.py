@@ -138,7 +138,7 @@ def _requests(case: Case) -> list[Message]:
 
 
 def _saved(answer: Answer, path: str) -> str:
-    value: Any = answer.responses[0]
+    value: Any = answer.as_json(1)[0]
     for key in path.split("."):
         value = value[key]
     return str(value)
@@ -179,7 +179,7 @@ def _judge_responses(expect: Case, answer: Answer) -> None:
         responses = expect.get("responses", [])
         count = expect.get("count", len(responses))
         require(len(answer.responses) == count, "count of responses", count, len(answer.responses))
-        require_subset("responses", responses, answer.responses)
+        require_subset("responses", responses, answer.as_json(len(responses)))
     for name, size in expect.get("bytes", {}).items():
         came = len(getattr(answer.first, name)) if answer.first is not None else None
         require(came == size, f"bytes of {name}", size, came)

@@ -16,7 +16,8 @@ import (
 const (
 	// cancelledDelay is longer than any run of the probe.
 	cancelledDelay = 20 * time.Second
-	// reachHandler is what a call is given to reach its handler before it is cancelled; nothing that a caller sees tells when it has.
+	// reachHandler is what a call is given to reach its handler before it is cancelled, and another call is answered after that;
+	// nothing that a caller sees tells when it has.
 	reachHandler = 100 * time.Millisecond
 )
 
@@ -64,6 +65,9 @@ func (r *runner) cancelOnce(ctx context.Context, callID string) (time.Duration, 
 	case err := <-called:
 		return 0, fmt.Errorf("expected the call to wait, came %w", err)
 	case <-time.After(reachHandler):
+	}
+	if _, err := r.client().Echo(ctx, &echov1.EchoRequest{Message: "x"}); err != nil {
+		return 0, fmt.Errorf("a call beside it: expected OK, came %w", err)
 	}
 	start := time.Now()
 	cancel()

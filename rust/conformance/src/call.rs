@@ -17,8 +17,10 @@ use crate::transcode;
 /// What came of a call.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The responses, as proto3 JSON.
+    /// The responses that the case looks at, as proto3 JSON: of ten thousand, one.
     pub(crate) responses: Vec<Value>,
+    /// How many came.
+    pub(crate) count: usize,
     /// Sizes of the bytes fields of the first response.
     pub(crate) bytes: BTreeMap<String, usize>,
     /// How it ended.
@@ -92,41 +94,55 @@ impl Made<'_> {
             Ok(response) => {
                 let (trailers, message, _) = response.into_parts();
                 let (json, bytes) = transcode::response(&self.method, &message)?;
-                Ok(Outcome { responses: vec![json], bytes, status: Status::ok(""), trailers })
+                Ok(Outcome { responses: vec![json], count: 1, bytes, status: Status::ok(""), trailers })
             }
-            Err(status) => Ok(failed(status, Vec::new(), BTreeMap::new())),
+            Err(status) => Ok(failed(status, Came::default())),
         }
     }
 
     async fn stream<T: Message>(&self, result: Result<Response<Streaming<T>>, Status>) -> Result<Outcome, String> {
         let mut stream = match result {
             Ok(response) => response.into_inner(),
-            Err(status) => return Ok(failed(status, Vec::new(), BTreeMap::new())),
+            Err(status) => return Ok(failed(status, Came::default())),
         };
-        let (mut responses, mut bytes) = (Vec::new(), BTreeMap::new());
+        let mut came = Came::default();
+        let looked_at = self.call.expect.responses.as_ref().map_or(1, Vec::len).max(1);
         loop {
             match stream.message().await {
                 Ok(Some(message)) => {
-                    let (json, sizes) = transcode::response(&self.method, &message)?;
-                    if responses.is_empty() {
-                        bytes = sizes;
+                    came.count += 1;
+                    if came.count > looked_at {
+                        continue;
                     }
-                    responses.push(json);
+                    let (json, sizes) = transcode::response(&self.method, &message)?;
+                    if came.count == 1 {
+                        came.bytes = sizes;
+                    }
+                    came.responses.push(json);
                 }
                 Ok(None) => break,
-                Err(status) => return Ok(failed(status, responses, bytes)),
+                Err(status) => return Ok(failed(status, came)),
             }
         }
         match stream.trailers().await {
             Ok(trailers) => {
-                Ok(Outcome { responses, bytes, status: Status::ok(""), trailers: trailers.unwrap_or_default() })
+                let Came { responses, count, bytes } = came;
+                Ok(Outcome { responses, count, bytes, status: Status::ok(""), trailers: trailers.unwrap_or_default() })
             }
-            Err(status) => Ok(failed(status, responses, bytes)),
+            Err(status) => Ok(failed(status, came)),
         }
     }
 }
 
-fn failed(status: Status, responses: Vec<Value>, bytes: BTreeMap<String, usize>) -> Outcome {
+/// What came of a stream before its end.
+#[derive(Default)]
+struct Came {
+    responses: Vec<Value>,
+    count: usize,
+    bytes: BTreeMap<String, usize>,
+}
+
+fn failed(status: Status, Came { responses, count, bytes }: Came) -> Outcome {
     let trailers = status.metadata().clone();
-    Outcome { responses, bytes, status, trailers }
+    Outcome { responses, count, bytes, status, trailers }
 }

@@ -42,9 +42,9 @@ pub(crate) fn check(expect: &Expect, outcome: &Outcome) -> Result<(), String> {
 
 fn responses(expect: &Expect, outcome: &Outcome) -> Result<(), String> {
     if let Some(count) = expect.count.or_else(|| expect.responses.as_ref().map(Vec::len))
-        && outcome.responses.len() != count
+        && outcome.count != count
     {
-        return Err(format!("expected {count} responses, got {}", outcome.responses.len()));
+        return Err(format!("expected {count} responses, got {}", outcome.count));
     }
     for (at, expected) in expect.responses.iter().flatten().enumerate() {
         let came = outcome.responses.get(at).ok_or_else(|| format!("expected a response {at}, got none"))?;
@@ -134,7 +134,8 @@ mod tests {
     use super::*;
 
     fn outcome(status: Status, responses: Vec<Value>) -> Outcome {
-        Outcome { responses, bytes: BTreeMap::from([("payload".to_owned(), 3)]), status, trailers: MetadataMap::new() }
+        let bytes = BTreeMap::from([("payload".to_owned(), 3)]);
+        Outcome { count: responses.len(), responses, bytes, status, trailers: MetadataMap::new() }
     }
 
     fn expect(json: Value) -> Expect {

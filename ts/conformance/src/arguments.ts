@@ -16,9 +16,13 @@ export interface Arguments {
   readonly only: string | undefined;
 }
 
+/** In place of a command line: many, each a line of standard input, run one after the other by one process. */
+export const EACH_LINE = "--each-line";
+
 export const USAGE = `usage: conformance --client generated|dynamic|wire --cases FILE --target HOST:PORT
   [--server HOST:PORT] [--pid N] [--service NAME] [--tls-cert F --tls-key F --tls-ca F] [--only CASE]
-(--client wire has its checks built in and needs no --cases)`;
+(--client wire has its checks built in and needs no --cases)
+or: conformance ${EACH_LINE}, with such command lines, each a JSON array, on standard input`;
 
 const DEFAULT_SERVICE = "echo-ts";
 

@@ -11,6 +11,7 @@ import {
 import { fromJSON, loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import { AsyncQueue } from "./async-queue.js";
 import { CHANNEL_OPTIONS, COMPRESSING, channelCredentials, requestMetadata } from "./channel.js";
+import { Deadline } from "./deadline.js";
 import type {
   CallOptions,
   CallResult,
@@ -31,6 +32,9 @@ export const dynamicLibrary: ClientLibrary = {
   echo: (target) => new DynamicEchoClient(target),
   health: createHealthClient,
 };
+
+// Read once, however many runs one process makes.
+let contracts: PackageDefinition | undefined;
 
 const SETTINGS = { longs: String, enums: String, bytes: String };
 
@@ -58,11 +62,12 @@ class DynamicEchoClient implements EchoClient {
     this.#target = target;
     this.#plain = openClient(target, {});
     this.#compressing = openClient(target, COMPRESSING);
-    this.#definition = loadSync("uait/echo/v1/echo.proto", {
+    contracts ??= loadSync("uait/echo/v1/echo.proto", {
       ...SETTINGS,
       includeDirs: [PROTO_ROOT, `${PROTO_ROOT}/third_party`],
     });
-    this.#json = new ProtoJson(this.#definition);
+    this.#definition = contracts;
+    this.#json = new ProtoJson(contracts);
   }
 
   async call(method: string, requests: readonly JsonObject[], options: CallOptions, onResponse?: () => void) {
@@ -98,6 +103,7 @@ class DynamicEchoClient implements EchoClient {
     const method = this.#method(name);
     const client = options.gzip === true ? this.#compressing : this.#plain;
     const responses: Json[] = [];
+    const deadline = new Deadline(options.deadlineMs);
     const call = client.makeBidiStreamRequest(
       method.path,
       method.requestSerialize,
@@ -107,7 +113,7 @@ class DynamicEchoClient implements EchoClient {
     );
     const cancel = () => call.cancel();
     options.signal?.addEventListener("abort", cancel, { once: true });
-    const ended = finish(call as AnyCall, responses, (object) => {
+    const ended = finish(call as AnyCall, responses, deadline, (object) => {
       const response = this.#json.toJson(method.responseType.type as MessageDescriptor, object as Json);
       responses.push(response);
       onResponse(response);
@@ -135,7 +141,12 @@ function headers(target: Target, options: CallOptions): Metadata {
   return headers;
 }
 
-function finish(call: AnyCall, responses: readonly Json[], onData: (response: object) => void): Promise<CallResult> {
+function finish(
+  call: AnyCall,
+  responses: readonly Json[],
+  deadline: Deadline,
+  onData: (response: object) => void,
+): Promise<CallResult> {
   return new Promise((resolve, reject) => {
     call.on("data", (response) => {
       try {
@@ -145,7 +156,8 @@ function finish(call: AnyCall, responses: readonly Json[], onData: (response: ob
         call.cancel();
       }
     });
-    call.on("status", ({ code, details, metadata }) => {
+    call.on("status", ({ code: came, details, metadata }) => {
+      const code = deadline.code(came);
       const trailers: Record<string, string> = {};
       for (const [key, value] of Object.entries(metadata.getMap()))
         if (typeof value === "string") trailers[key] = value;

@@ -3,7 +3,8 @@ import type { CancelProbe } from "./case-file.js";
 import { DEFAULT_TENANT, type ProbeContext } from "./case-runner.js";
 import { valueAt } from "./json.js";
 
-// Long enough for the call to have reached the handler, which nothing but its end can tell.
+// Together with a call answered after it, long enough for the call to have reached the handler, which nothing but its end
+// can tell.
 const UNDER_WAY_MS = 150;
 const LIMIT_MS = 10_000;
 
@@ -29,6 +30,7 @@ async function cancelOnce(callId: string, { client }: ProbeContext): Promise<num
     signal: cancel.signal,
   });
   await delay(UNDER_WAY_MS);
+  await client.call("Echo", [{ message: "x" }], options);
   const outcome = client.call("AwaitOutcome", [{ callId }], options);
   const cancelledMs = performance.now();
   cancel.abort();

@@ -28,6 +28,7 @@ const WELL_KNOWN = new Map<string, { readonly toObject: Convert; readonly toJson
  */
 export class ProtoJson {
   readonly #definition: PackageDefinition;
+  readonly #fields = new Map<MessageDescriptor, ReadonlyMap<string, FieldDescriptor>>();
 
   constructor(definition: PackageDefinition) {
     this.#definition = definition;
@@ -43,7 +44,7 @@ export class ProtoJson {
 
   #walk(type: MessageDescriptor, value: Json, direction: "toObject" | "toJson"): Json {
     if (!isJsonObject(value)) return value;
-    const fields = new Map(type.field.map((field) => [camelCase(field.name), field]));
+    const fields = this.#fieldsOf(type);
     const converted: [string, Json][] = [];
     for (const [key, item] of Object.entries(value)) {
       const field = fields.get(key);
@@ -52,6 +53,14 @@ export class ProtoJson {
       converted.push([key, field.label === "LABEL_REPEATED" && Array.isArray(item) ? item.map(each) : each(item)]);
     }
     return Object.fromEntries(converted);
+  }
+
+  #fieldsOf(type: MessageDescriptor): ReadonlyMap<string, FieldDescriptor> {
+    const known = this.#fields.get(type);
+    if (known !== undefined) return known;
+    const fields = new Map(type.field.map((field) => [camelCase(field.name), field]));
+    this.#fields.set(type, fields);
+    return fields;
   }
 
   #fieldConversion(parent: MessageDescriptor, field: FieldDescriptor, direction: "toObject" | "toJson"): Convert {

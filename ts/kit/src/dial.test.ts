@@ -1,5 +1,6 @@
+import { constants, createServer } from "node:http2";
 import { EchoServiceDefinition } from "@uait/gen/uait/echo/v1/echo.js";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { dial, type Mesh } from "./dial.js";
 import type { KitContext } from "./service.js";
 import { Status, StatusError } from "./status.js";
@@ -89,6 +90,23 @@ test("deadline_of_the_caller_ends_the_call_and_the_handler", async () => {
   await expect(call).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED, reason: "DEADLINE_EXCEEDED" });
   await waitUntil("the handler ends", () => ends.length === 1);
   expect(ends).toEqual([Status.DEADLINE_EXCEEDED]);
+});
+
+test("stream_that_the_server_resets_as_the_deadline_passes_ends_with_the_deadline", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  closers.push(() => void vi.useRealTimers());
+  const deadlineMs = Date.now() + 60_000;
+  const server = createServer().on("stream", (stream) => {
+    // The deadline has passed by the clock, and the caller's timer has yet to fire.
+    vi.setSystemTime(deadlineMs);
+    stream.close(constants.NGHTTP2_CANCEL);
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  closers.push(() => void server.close());
+  const { echo } = await openMesh(`127.0.0.1:${port}`);
+  const call = echo.echo({ message: "x" }, { from: from({ deadlineMs }) });
+  await expect(call).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED, reason: "DEADLINE_EXCEEDED" });
 });
 
 test("cancellation_of_the_caller_ends_the_call_and_the_handler", async () => {

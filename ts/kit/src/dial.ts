@@ -112,7 +112,7 @@ function createClientMiddleware(telemetry: Telemetry, defaultDeadlineMs: number)
       code = Status.OK;
       return response as never;
     } catch (error) {
-      const status = limit.reason(error) ?? received(error, details, service ?? rpcService(call.method.path));
+      const status = limit.reason(error, details) ?? received(error, details, service ?? rpcService(call.method.path));
       code = status.code;
       throw status;
     } finally {
@@ -168,9 +168,11 @@ function formatTimeout(ms: number): string {
 class CallLimit {
   readonly #controller = new AbortController();
   readonly #release: (() => void)[] = [];
+  readonly #deadlineMs: number | undefined;
   #reason: StatusError | undefined;
 
   constructor(deadlineMs: number | undefined, ...sources: (AbortSignal | undefined)[]) {
+    this.#deadlineMs = deadlineMs;
     for (const source of sources) {
       if (source === undefined) continue;
       const abort = () => this.#abort(source.reason instanceof StatusError ? source.reason : cancelled());
@@ -189,9 +191,13 @@ class CallLimit {
     return this.#controller.signal;
   }
 
-  /** Why the call was ended from this side, for the error that came of it; `undefined` when it was not. */
-  reason(error: unknown): StatusError | undefined {
-    return error instanceof ClientError ? undefined : this.#reason;
+  /** Why the limit ended the call, for the error and the details that came of it; `undefined` when it did not. */
+  reason(error: unknown, details: Uint8Array | undefined): StatusError | undefined {
+    if (!(error instanceof ClientError)) return this.#reason;
+    // A server that keeps the deadline too, as grpc-go does, resets the stream when it passes, and the reset may be read
+    // before our timer fires. grpc-js takes it for a cancellation; the other languages' libraries look at the deadline.
+    const reset = error.code === Status.CANCELLED && details === undefined;
+    return reset && Date.now() >= (this.#deadlineMs ?? Number.POSITIVE_INFINITY) ? deadlineExceeded() : undefined;
   }
 
   release(): void {

@@ -13,14 +13,23 @@ export interface Server {
   /** Catalogue name. */
   readonly name: string;
   readonly start: () => Start;
-  /** It is interpreted, and takes longest to start. */
+  /** It is interpreted, and takes longest. */
   readonly slow: boolean;
+}
+
+/** A program that is one conformance client or more. */
+export interface Program {
+  readonly start: () => Start;
+  /** Interpreted: it takes `--each-line`, so that it is started and its code warmed up once and not for each pair. */
+  readonly eachLine: boolean;
 }
 
 /** One conformance client. */
 export interface Client {
   readonly name: string;
-  readonly start: () => Start;
+  readonly program: Program;
+  /** What chooses this client among those of the program. */
+  readonly arguments: readonly string[];
 }
 
 const root = inRepository();
@@ -30,8 +39,6 @@ const python = (module: string): Start => ({
   cwd: inRepository("python"),
 });
 const binary = (name: string): Start => ({ command: [program("build", name)], cwd: root });
-const typescriptClient = (kind: string): Start =>
-  node(inRepository("ts", "conformance", "dist", "main.js"), "--client", kind);
 
 export const servers: readonly Server[] = [
   { name: "echo-ts", start: () => node(inRepository("ts", "services", "echo", "dist", "main.js")), slow: true },
@@ -40,13 +47,18 @@ export const servers: readonly Server[] = [
   { name: "echo-python", start: () => python("services.echo"), slow: true },
 ];
 
+const typescriptClient: Program = {
+  start: () => node(inRepository("ts", "conformance", "dist", "main.js")),
+  eachLine: true,
+};
+
 export const clients: readonly Client[] = [
-  { name: "ts", start: () => typescriptClient("generated") },
-  { name: "ts-dynamic", start: () => typescriptClient("dynamic") },
-  { name: "go", start: () => binary("conformance-go") },
-  { name: "rust", start: () => binary("conformance-rust") },
-  { name: "python", start: () => python("conformance") },
+  { name: "ts", program: typescriptClient, arguments: ["--client", "generated"] },
+  { name: "ts-dynamic", program: typescriptClient, arguments: ["--client", "dynamic"] },
+  { name: "go", program: { start: () => binary("conformance-go"), eachLine: false }, arguments: [] },
+  { name: "rust", program: { start: () => binary("conformance-rust"), eachLine: false }, arguments: [] },
+  { name: "python", program: { start: () => python("conformance"), eachLine: true }, arguments: [] },
 ];
 
 /** Raw HTTP/2: sees what client libraries hide. Run directly against each server. */
-export const wire: Client = { name: "wire", start: () => typescriptClient("wire") };
+export const wire: Client = { name: "wire", program: typescriptClient, arguments: ["--client", "wire"] };

@@ -1,12 +1,15 @@
+import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Nats } from "../harness/nats.js";
 import { freePorts } from "../harness/network.js";
 import { Process } from "../harness/process.js";
-import type { Client, Server } from "./languages.js";
-import { servers } from "./languages.js";
+import type { Cases } from "./cases.js";
+import { type Client, type Server, servers } from "./languages.js";
 import type { Pair } from "./matrix.js";
-import { runClient, type Tls } from "./run.js";
-import { makeTls, startEnvoy } from "./surroundings.js";
+import { Permits } from "./permits.js";
+import type { CaseResult, Clients, Tls } from "./run.js";
+import { type RunningEnvoy, startEnvoy } from "./surroundings.js";
 
 /** How a client reaches a server. */
 export interface Mode {
@@ -24,71 +27,126 @@ export const modes: readonly Mode[] = [
 
 const RUN_TIMEOUT_MS = 120_000;
 
-/** What all runs share: NATS, a certificate authority, two Envoys, and a port for each server. */
+// What keeps processors busy takes turns on them, so that what waits, beside it, is answered as on a machine that is not.
+const processors = new Permits(availableParallelism());
+
+export interface StageOptions {
+  readonly mode: Mode;
+  readonly folder: string;
+  /** A certificate authority, and the certificate that both ends of each connection show. */
+  readonly tls: Tls;
+  /** The contracts, as Envoy wants them. */
+  readonly descriptors: Buffer;
+  readonly clients: Clients;
+  readonly cases: Cases;
+}
+
+/**
+ * What the runs of one mode share: a NATS server, an Envoy where the mode has one, and a port for each server. Nothing is
+ * shared between modes, so that two servers of one name, whose durable consumers are one, never meet.
+ */
 export class Stage {
   private constructor(
+    readonly mode: Mode,
     readonly nats: Nats,
-    readonly tls: Tls,
+    readonly tls: Tls | undefined,
+    readonly clients: Clients,
+    readonly cases: Cases,
     readonly ports: ReadonlyMap<string, number>,
-    readonly envoys: ReadonlyMap<boolean, { readonly process: Process; readonly port: number }>,
+    readonly envoy: RunningEnvoy | undefined,
   ) {}
 
-  static async open(folder: string): Promise<Stage> {
+  static async open({ mode, folder, tls: made, descriptors, clients, cases }: StageOptions): Promise<Stage> {
+    await mkdir(folder, { recursive: true });
     const [natsPort = 0, ...rest] = await freePorts(1 + servers.length);
     const ports = new Map(servers.map((server, index) => [server.name, rest[index] ?? 0]));
     const nats = await Nats.start(join(folder, "nats"), natsPort);
-    const tls = await makeTls(join(folder, "tls"));
-    const envoys = new Map([
-      [false, await startEnvoy({ folder: join(folder, "envoy"), backends: ports })],
-      [true, await startEnvoy({ folder: join(folder, "envoy-tls"), backends: ports, tls })],
-    ]);
-    return new Stage(nats, tls, ports, envoys);
+    const tls = mode.tls ? made : undefined;
+    const envoy = mode.envoy
+      ? await startEnvoy({ folder, descriptors, backends: ports, ...(tls === undefined ? {} : { tls }) })
+      : undefined;
+    return new Stage(mode, nats, tls, clients, cases, ports, envoy);
   }
 
   /** Starts the server anew, runs all cases with the client, and sees to it that the server is gone. */
-  async run(server: Server, client: Client, mode: Mode): Promise<Pair> {
-    const address = `127.0.0.1:${this.ports.get(server.name) ?? 0}`;
-    const envoy = this.envoys.get(mode.tls);
-    const mesh = mode.envoy && envoy !== undefined ? `127.0.0.1:${envoy.port}` : address;
-    const process = new Process({
+  async run(server: Server, client: Client): Promise<Pair> {
+    const pair = { server: server.name, client: client.name, mode: this.mode.name };
+    const begun: Process[] = [];
+    try {
+      const { process, running } = await processors.hold(async () => {
+        const process = this.#begin(server);
+        begun.push(process);
+        await process.serving();
+        return await this.#untilItWaits(process, server, client);
+      });
+      const results = await running;
+      const exit = await process.stop();
+      const ended =
+        exit === 0 ? [] : [{ case: "the server exits with 0", ok: false, ms: 0, error: `${exit}\n${process.tail()}` }];
+      return { ...pair, results: [...results, ...ended] };
+    } catch (error) {
+      return { ...pair, results: [{ case: "the server serves", ok: false, ms: 0, error: String(error) }] };
+    } finally {
+      for (const process of begun) process.signal("SIGKILL");
+    }
+  }
+
+  #address(server: Server): string {
+    return `127.0.0.1:${this.ports.get(server.name) ?? 0}`;
+  }
+
+  #target(server: Server): string {
+    return this.envoy === undefined ? this.#address(server) : `127.0.0.1:${this.envoy.port}`;
+  }
+
+  #begin(server: Server): Process {
+    const { tls } = this;
+    return new Process({
       name: server.name,
       ...server.start(),
       env: {
-        UAIT_PORT: address.slice(address.indexOf(":") + 1),
+        UAIT_PORT: String(this.ports.get(server.name) ?? 0),
         UAIT_HTTP_PORT: "0",
-        UAIT_MESH: mesh,
+        UAIT_MESH: this.#target(server),
         UAIT_NATS_URL: this.nats.url,
         UAIT_LEASE: "off",
         // Nothing listens here: a collector that is away must change no answer.
         OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",
-        ...(mode.tls ? { UAIT_TLS_CERT: this.tls.cert, UAIT_TLS_KEY: this.tls.key, UAIT_TLS_CA: this.tls.ca } : {}),
+        ...(tls === undefined ? {} : { UAIT_TLS_CERT: tls.cert, UAIT_TLS_KEY: tls.key, UAIT_TLS_CA: tls.ca }),
       },
     });
-    try {
-      await process.serving();
-      const results = await runClient({
-        client,
-        service: server.name,
-        target: mesh,
-        server: address,
-        pid: process.pid,
-        timeoutMs: RUN_TIMEOUT_MS,
-        ...(mode.tls ? { tls: this.tls } : {}),
-      });
-      const exit = await process.stop();
-      const ended =
-        exit === 0 ? [] : [{ case: "the server exits with 0", ok: false, ms: 0, error: `${exit}\n${process.tail()}` }];
-      return { server: server.name, client: client.name, mode: mode.name, results: [...results, ...ended] };
-    } catch (error) {
-      const failure = { case: "the server serves", ok: false, ms: 0, error: String(error) };
-      return { server: server.name, client: client.name, mode: mode.name, results: [failure] };
-    } finally {
-      process.signal("SIGKILL");
-    }
+  }
+
+  /** Runs the cases; resolves when those are left that wait for a time to pass, or none. */
+  async #untilItWaits(
+    process: Process,
+    server: Server,
+    client: Client,
+  ): Promise<{ readonly process: Process; readonly running: Promise<CaseResult[]> }> {
+    const { file, work } = this.cases;
+    let waits: () => void = () => undefined;
+    const waiting = new Promise<void>((resolve) => {
+      waits = resolve;
+    });
+    const running = this.clients.run({
+      client,
+      cases: file,
+      service: server.name,
+      target: this.#target(server),
+      server: this.#address(server),
+      pid: process.pid,
+      timeoutMs: RUN_TIMEOUT_MS,
+      ...(this.tls === undefined ? {} : { tls: this.tls }),
+      onResult: (ended) => {
+        if (ended === work) waits();
+      },
+    });
+    await Promise.race([waiting, running]);
+    return { process, running };
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.envoys.values()].map((envoy) => envoy.process.stop()));
+    await this.envoy?.process.stop();
     await this.nats.stop();
   }
 }

@@ -18,11 +18,20 @@ export async function makeTls(home: string): Promise<Tls> {
   return { cert: paths.tls.service, key: paths.tls.serviceKey, ca: paths.tls.ca };
 }
 
+/** Builds the descriptors of all contracts, in a folder that exists. */
+export async function buildDescriptors(folder: string): Promise<Buffer> {
+  const file = join(folder, "descriptors.binpb");
+  await execute(inRepository("ts", "node_modules", ".bin", "buf"), ["build", "-o", file], { cwd: inRepository() });
+  return await readFile(file);
+}
+
 export interface EnvoyOptions {
   readonly folder: string;
   /** Port of each backend, by catalogue name. */
   readonly backends: ReadonlyMap<string, number>;
   readonly tls?: Tls;
+  /** The contracts, by `buildDescriptors`; built when absent. */
+  readonly descriptors?: Buffer;
   /** Port of the collector that gets spans; none are made when absent. */
   readonly otlp?: number;
 }
@@ -37,10 +46,6 @@ export interface RunningEnvoy {
 export async function startEnvoy(options: EnvoyOptions): Promise<RunningEnvoy> {
   const { folder, tls, otlp } = options;
   await mkdir(folder, { recursive: true });
-  const descriptors = join(folder, "descriptors.binpb");
-  await execute(inRepository("ts", "node_modules", ".bin", "buf"), ["build", "-o", descriptors], {
-    cwd: inRepository(),
-  });
   const [port = 0, admin = 0] = await freePorts(2);
   const backends: Backend[] = [...options.backends].map(([name, backend]) => ({
     name,
@@ -58,7 +63,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<RunningEnvoy> {
       ...(otlp === undefined ? {} : { otlp: { host: "127.0.0.1", port: otlp } }),
     },
     await readFile(inRepository("envoy", "envoy.yaml"), "utf8"),
-    await readFile(descriptors),
+    options.descriptors ?? (await buildDescriptors(folder)),
   );
   const file = join(folder, "envoy.yaml");
   await writeFile(file, configuration);

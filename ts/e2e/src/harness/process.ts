@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly command: readonly [string, ...string[]];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Whether it is told things while it runs, by `write`; otherwise it has no standard input. */
+  readonly told?: boolean;
 }
 
 /** How a process ended: its exit code, or the signal that ended it. */
@@ -44,7 +46,7 @@ export class Process {
     const [program, ...args] = options.command;
     this.name = options.name;
     this.#child = spawn(program, args, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [options.told === true ? "pipe" : "ignore", "pipe", "pipe"],
       env: { ...process.env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
@@ -62,6 +64,8 @@ export class Process {
       });
     });
     this.closed = new Promise((resolve) => this.#child.once("close", () => void this.exited.then(resolve)));
+    // That it has ended is told by `exited`.
+    this.#child.stdin?.on("error", () => undefined);
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       if (stream === null) continue;
       createInterface({ input: stream }).on("line", (line) => {
@@ -86,9 +90,10 @@ export class Process {
     return this.#lines.slice(-lines).join("\n");
   }
 
-  /** Calls `watch` with each line from now on. */
-  onLine(watch: (line: string) => void): void {
+  /** Calls `watch` with each line from now on, until what it returns is called. */
+  onLine(watch: (line: string) => void): () => void {
     this.#watchers.add(watch);
+    return () => void this.#watchers.delete(watch);
   }
 
   /** Resolves with the first line, past or future, for which `pick` returns something; rejects when the process ends or time runs out. */
@@ -132,13 +137,28 @@ export class Process {
     }, timeoutMs);
   }
 
+  /** Writes a line to its standard input. */
+  write(line: string): void {
+    this.#child.stdin?.write(`${line}\n`);
+  }
+
   signal(signal: NodeJS.Signals): void {
     if (this.running) this.#child.kill(signal);
   }
 
   /** Asks it to end, and ends it when it does not within `graceMs`. */
-  async stop(graceMs = 15_000): Promise<Exit> {
+  stop(graceMs = 15_000): Promise<Exit> {
     this.signal("SIGTERM");
+    return this.#ended(graceMs);
+  }
+
+  /** Ends its standard input, and it when it does not end by that within `graceMs`. */
+  endInput(graceMs = 15_000): Promise<Exit> {
+    this.#child.stdin?.end();
+    return this.#ended(graceMs);
+  }
+
+  async #ended(graceMs: number): Promise<Exit> {
     const timer = setTimeout(() => this.signal("SIGKILL"), graceMs);
     try {
       return await this.exited;
