@@ -140,6 +140,12 @@ impl Ending {
         }
     }
 
+    /// Whether the deadline has passed, by our own clock. Some servers reset the stream then, which may be read before the
+    /// channel's own timer has fired: whatever broke off the call after its deadline, the deadline ended it.
+    fn is_past_deadline(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     fn expired(&mut self) -> Status {
         self.end(Code::DeadlineExceeded);
         status::deadline_exceeded()
@@ -183,7 +189,7 @@ impl Future for DialFuture {
             }
             Some(Err(error)) => {
                 let source: Box<dyn std::error::Error + Send + Sync> = error.into();
-                if is_timeout(source.as_ref()) {
+                if is_timeout(source.as_ref()) || ending.is_past_deadline() {
                     return Poll::Ready(Err(ending.expired()));
                 }
                 let service = ending.method.map_or("the mesh", |m| m.service);
@@ -221,6 +227,9 @@ impl HttpBody for DialBody {
             }
             Poll::Ready(Some(Err(status))) => {
                 this.done = true;
+                if this.ending.is_past_deadline() {
+                    return Poll::Ready(Some(Err(this.ending.expired())));
+                }
                 let service = this.ending.method.map_or("the mesh", |m| m.service);
                 let status =
                     if status.code() == Code::Unknown { unreachable(Box::new(status), service) } else { status };
@@ -272,5 +281,33 @@ fn unreachable(error: Box<dyn std::error::Error + Send + Sync>, dependency: &str
             tracing::debug!(dependency, error = text, "a call did not get through");
             status::unavailable(dependency, format!("{dependency} cannot be reached"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    /// How a call ends whose stream the server resets, with this much left until the deadline.
+    async fn reset_with(left: Option<Duration>) -> Code {
+        let reset = tokio_stream::once(Err::<Frame<Bytes>, _>(Status::cancelled("stream error received")));
+        let ending = Ending {
+            span: None,
+            tracer: Tracer::new(false, 0.0),
+            method: None,
+            identity: Identity::default(),
+            deadline: left.map(|left| Instant::now() + left),
+        };
+        let mut body = DialBody { inner: Body::new(StreamBody::new(reset)), ending, sleep: None, done: false };
+        body.frame().await.unwrap().unwrap_err().code()
+    }
+
+    #[tokio::test]
+    async fn stream_reset_after_the_deadline_is_expired() {
+        assert_eq!(reset_with(Some(Duration::ZERO)).await, Code::DeadlineExceeded);
+        assert_eq!(reset_with(Some(Duration::from_secs(10))).await, Code::Cancelled);
+        assert_eq!(reset_with(None).await, Code::Cancelled);
     }
 }
