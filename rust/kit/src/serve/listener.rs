@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +23,8 @@ use crate::window;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer has to close a connection that was ended here.
+const LINGER: Duration = Duration::from_secs(1);
 /// After a failed accept, such as for want of file descriptors, which only time can heal.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -77,12 +79,12 @@ impl Connections {
         }
     }
 
-    async fn serve_http2<IO>(self, io: IO, mut stopped: watch::Receiver<bool>) -> io::Result<()>
+    async fn serve_http2<IO>(self, mut io: IO, mut stopped: watch::Receiver<bool>) -> io::Result<()>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Activity::default();
-        let guarded = Guarded::new(io, activity.clone());
+        let guarded = Guarded::new(&mut io, activity.clone());
         let router = self.router;
         let service = service_fn(move |request| router.call(request, &activity));
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -94,17 +96,35 @@ impl Connections {
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .auto_date_header(false);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = turned(&mut stopped) => None,
+        let ended = {
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service));
+            let ended = tokio::select! {
+                ended = connection.as_mut() => Some(ended),
+                () = turned(&mut stopped) => None,
+            };
+            if let Some(ended) = ended {
+                ended
+            } else {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         };
-        let ended = if let Some(ended) = ended {
-            ended
-        } else {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        };
+        if ended.is_ok() {
+            linger(&mut io).await;
+        }
         ended.map_err(io::Error::other)
+    }
+}
+
+/// Waits for the peer's own end. Where bytes of the peer lie unread, such as acknowledgements, closing resets the connection,
+/// and what was written last may never be sent.
+async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
+    let ending = async {
+        io.shutdown().await?;
+        tokio::io::copy(io, &mut tokio::io::sink()).await
+    };
+    // A peer that stays is left, and one that has reset the connection is gone.
+    if let Ok(Err(error)) = tokio::time::timeout(LINGER, ending).await {
+        tracing::debug!(%error, "a connection ended");
     }
 }
