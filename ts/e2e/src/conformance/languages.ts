@@ -13,8 +13,6 @@ export interface Server {
   /** Catalogue name. */
   readonly name: string;
   readonly start: () => Start;
-  /** It is interpreted, and takes longest. */
-  readonly slow: boolean;
 }
 
 /** A program that is one conformance client or more. */
@@ -41,10 +39,10 @@ const python = (module: string): Start => ({
 const binary = (name: string): Start => ({ command: [program("build", name)], cwd: root });
 
 export const servers: readonly Server[] = [
-  { name: "echo-ts", start: () => node(inRepository("ts", "services", "echo", "dist", "main.js")), slow: true },
-  { name: "echo-go", start: () => binary("echo-go"), slow: false },
-  { name: "echo-rust", start: () => binary("echo-rust"), slow: false },
-  { name: "echo-python", start: () => python("services.echo"), slow: true },
+  { name: "echo-ts", start: () => node(inRepository("ts", "services", "echo", "dist", "main.js")) },
+  { name: "echo-go", start: () => binary("echo-go") },
+  { name: "echo-rust", start: () => binary("echo-rust") },
+  { name: "echo-python", start: () => python("services.echo") },
 ];
 
 const typescriptClient: Program = {
