@@ -10,7 +10,7 @@ export interface Cases {
   readonly count: number;
   /**
    * How many are at the front, before those that wait for a time to pass: deadlines, cancellation, the drain. What these
-   * measure should meet processors that are not kept busy.
+   * measure should meet processors that are not kept busy; of those at the front the light ones are last.
    */
   readonly work: number;
 }

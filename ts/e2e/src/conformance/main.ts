@@ -3,17 +3,13 @@
  *
  * Usage: main.ts [--server NAME]... [--client NAME]... [--mode MODE]... ; each narrows the run. Exits 0 when every pair conforms.
  */
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { WIRE_CHECKS } from "@uait/conformance";
 import { withFolder } from "../harness/folder.js";
-import { orderCases } from "./cases.js";
-import { clients, servers, wire } from "./languages.js";
+import { clients, servers } from "./languages.js";
 import { conforms, failures, matrix, type Pair } from "./matrix.js";
-import { Clients } from "./run.js";
-import { schedule } from "./schedule.js";
-import { modes, Stage } from "./stage.js";
-import { buildDescriptors, makeTls } from "./surroundings.js";
+import { runPairs } from "./pairs.js";
+import { modes } from "./stage.js";
 
 const { values } = parseArgs({
   options: {
@@ -22,53 +18,10 @@ const { values } = parseArgs({
     mode: { type: "string", multiple: true },
   },
 });
-const wanted = (chosen: string[] | undefined, name: string): boolean => chosen === undefined || chosen.includes(name);
-
-// A pair waits, for drains and deadlines, for half of its time, and for its turn on the processors; these keep them busy.
-const LANES = 10;
+const { server, client, mode } = values;
 
 const started = Date.now();
-const pairs: Pair[] = [];
-const wirePairs: Pair[] = [];
-let count = 0;
-
-await withFolder(async (folder) => {
-  const runners = new Clients();
-  const [tls, descriptors, cases] = await Promise.all([
-    makeTls(join(folder, "tls")),
-    buildDescriptors(folder),
-    orderCases(folder),
-  ]);
-  count = cases.count;
-  const opened = await Promise.allSettled(
-    modes
-      .filter((mode) => wanted(values.mode, mode.name))
-      .map((mode) => Stage.open({ mode, folder: join(folder, mode.name), tls, descriptors, clients: runners, cases })),
-  );
-  const stages = opened.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-  try {
-    const failed = opened.find((each) => each.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
-    const slots = servers
-      .filter((server) => wanted(values.server, server.name))
-      .flatMap((server) => stages.map((stage) => ({ stage, server, slot: `${stage.mode.name} ${server.name}` })));
-    const chosen = [...clients, wire].filter((client) => wanted(values.client, client.name));
-    // Each slot begins with another client, so that programs which make many runs make them in few processes.
-    const runs = chosen.flatMap((_, round) =>
-      slots.flatMap((slot, index) => {
-        const client = chosen[(round + index) % chosen.length];
-        if (client === undefined || (client === wire && (slot.stage.mode.envoy || slot.stage.mode.tls))) return [];
-        return [{ ...slot, client }];
-      }),
-    );
-    await schedule(runs, LANES, async ({ stage, server, client }) => {
-      (client === wire ? wirePairs : pairs).push(await stage.run(server, client));
-    });
-    await runners.close();
-  } finally {
-    await Promise.all(stages.map((stage) => stage.close()));
-  }
-});
+const { pairs, wirePairs, count } = await withFolder((folder) => runPairs({ folder, server, client, mode }));
 
 const order = (pair: Pair): number => clients.findIndex((client) => client.name === pair.client);
 const sorted = modes.flatMap((mode) =>

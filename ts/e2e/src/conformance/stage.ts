@@ -2,7 +2,6 @@ import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Nats } from "../harness/nats.js";
-import { freePorts } from "../harness/network.js";
 import { Process } from "../harness/process.js";
 import type { Cases } from "./cases.js";
 import { type Client, type Server, servers } from "./languages.js";
@@ -27,12 +26,17 @@ export const modes: readonly Mode[] = [
 
 const RUN_TIMEOUT_MS = 120_000;
 
+/** How many ports a stage takes: one for NATS, and one for each server. */
+export const PORTS = 1 + servers.length;
+
 // What keeps processors busy takes turns on them, so that what waits, beside it, is answered as on a machine that is not.
 const processors = new Permits(availableParallelism());
 
 export interface StageOptions {
   readonly mode: Mode;
   readonly folder: string;
+  /** The first of as many free ports as `PORTS` says, which nothing else is given while a server is away between two pairs. */
+  readonly basePort: number;
   /** A certificate authority, and the certificate that both ends of each connection show. */
   readonly tls: Tls;
   /** The contracts, as Envoy wants them. */
@@ -56,11 +60,10 @@ export class Stage {
     readonly envoy: RunningEnvoy | undefined,
   ) {}
 
-  static async open({ mode, folder, tls: made, descriptors, clients, cases }: StageOptions): Promise<Stage> {
+  static async open({ mode, folder, basePort, tls: made, descriptors, clients, cases }: StageOptions): Promise<Stage> {
     await mkdir(folder, { recursive: true });
-    const [natsPort = 0, ...rest] = await freePorts(1 + servers.length);
-    const ports = new Map(servers.map((server, index) => [server.name, rest[index] ?? 0]));
-    const nats = await Nats.start(join(folder, "nats"), natsPort);
+    const ports = new Map(servers.map((server, index) => [server.name, basePort + 1 + index]));
+    const nats = await Nats.start(join(folder, "nats"), basePort);
     const tls = mode.tls ? made : undefined;
     const envoy = mode.envoy
       ? await startEnvoy({ folder, descriptors, backends: ports, ...(tls === undefined ? {} : { tls }) })
