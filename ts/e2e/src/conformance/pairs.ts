@@ -6,7 +6,7 @@ import type { Pair } from "./matrix.js";
 import { Clients } from "./run.js";
 import { schedule } from "./schedule.js";
 import { modes, PORTS, Stage } from "./stage.js";
-import { buildDescriptors, makeTls } from "./surroundings.js";
+import { makeTls } from "./surroundings.js";
 
 export interface PairsOptions {
   readonly folder: string;
@@ -59,18 +59,12 @@ async function openStages(
   runners: Clients,
   cases: Cases,
 ): Promise<Stage[]> {
-  const [tls, descriptors, base] = await Promise.all([
-    makeTls(join(folder, "tls")),
-    buildDescriptors(folder),
-    freeBase(modes.length * PORTS),
-  ]);
+  const [tls, base] = await Promise.all([makeTls(join(folder, "tls")), freeBase(modes.length * PORTS)]);
   const opened = await Promise.allSettled(
     modes
       .map((mode, index) => ({ mode, basePort: base + index * PORTS }))
       .filter(({ mode }) => wanted(chosen, mode.name))
-      .map((own) =>
-        Stage.open({ ...own, folder: join(folder, own.mode.name), tls, descriptors, clients: runners, cases }),
-      ),
+      .map((own) => Stage.open({ ...own, folder: join(folder, own.mode.name), tls, clients: runners, cases })),
   );
   const stages = opened.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const failed = opened.find((each) => each.status === "rejected");

@@ -39,8 +39,6 @@ export interface StageOptions {
   readonly basePort: number;
   /** A certificate authority, and the certificate that both ends of each connection show. */
   readonly tls: Tls;
-  /** The contracts, as Envoy wants them. */
-  readonly descriptors: Buffer;
   readonly clients: Clients;
   readonly cases: Cases;
 }
@@ -60,13 +58,13 @@ export class Stage {
     readonly envoy: RunningEnvoy | undefined,
   ) {}
 
-  static async open({ mode, folder, basePort, tls: made, descriptors, clients, cases }: StageOptions): Promise<Stage> {
+  static async open({ mode, folder, basePort, tls: made, clients, cases }: StageOptions): Promise<Stage> {
     await mkdir(folder, { recursive: true });
     const ports = new Map(servers.map((server, index) => [server.name, basePort + 1 + index]));
     const nats = await Nats.start(join(folder, "nats"), basePort);
     const tls = mode.tls ? made : undefined;
     const envoy = mode.envoy
-      ? await startEnvoy({ folder, descriptors, backends: ports, ...(tls === undefined ? {} : { tls }) })
+      ? await startEnvoy({ folder, backends: ports, ...(tls === undefined ? {} : { tls }) })
       : undefined;
     return new Stage(mode, nats, tls, clients, cases, ports, envoy);
   }

@@ -1,15 +1,12 @@
-import { execFile } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { CATALOGUE_FILE, ensureCertificates, loadCatalogue, pathsOf, pythonPrograms } from "@uait/cli";
 import { type Backend, renderMeshOnly } from "@uait/cli/envoy";
+import { descriptorSet } from "../harness/contracts.js";
 import { freePorts, until } from "../harness/network.js";
 import { Process } from "../harness/process.js";
 import { inRepository } from "../harness/repository.js";
 import type { Tls } from "./run.js";
-
-const execute = promisify(execFile);
 
 /** Makes a certificate authority and the certificate that both ends of each connection show. */
 export async function makeTls(home: string): Promise<Tls> {
@@ -18,20 +15,11 @@ export async function makeTls(home: string): Promise<Tls> {
   return { cert: paths.tls.service, key: paths.tls.serviceKey, ca: paths.tls.ca };
 }
 
-/** Builds the descriptors of all contracts, in a folder that exists. */
-export async function buildDescriptors(folder: string): Promise<Buffer> {
-  const file = join(folder, "descriptors.binpb");
-  await execute(inRepository("ts", "node_modules", ".bin", "buf"), ["build", "-o", file], { cwd: inRepository() });
-  return await readFile(file);
-}
-
 export interface EnvoyOptions {
   readonly folder: string;
   /** Port of each backend, by catalogue name. */
   readonly backends: ReadonlyMap<string, number>;
   readonly tls?: Tls;
-  /** The contracts, by `buildDescriptors`; built when absent. */
-  readonly descriptors?: Buffer;
   /** Port of the collector that gets spans; none are made when absent. */
   readonly otlp?: number;
 }
@@ -63,7 +51,7 @@ export async function startEnvoy(options: EnvoyOptions): Promise<RunningEnvoy> {
       ...(otlp === undefined ? {} : { otlp: { host: "127.0.0.1", port: otlp } }),
     },
     await readFile(inRepository("envoy", "envoy.yaml"), "utf8"),
-    options.descriptors ?? (await buildDescriptors(folder)),
+    await descriptorSet(),
   );
   const file = join(folder, "envoy.yaml");
   await writeFile(file, configuration);

@@ -7,11 +7,12 @@ import { built, CATALOGUE_FILE, layout, loadCatalogue } from "@uait/cli";
 import { planOf, renderMeshOnly } from "@uait/cli/envoy";
 import { ChannelCredentials } from "nice-grpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { descriptorSet } from "../harness/contracts.js";
 import { until } from "../harness/network.js";
 import { inRepository } from "../harness/repository.js";
 import { Envoy } from "./envoy.js";
 import { outcomeOf } from "./outcome.js";
-import { descriptorSet, ENVOY, type Home, makeHome, renderInto } from "./rendered.js";
+import { ENVOY, type Home, makeHome, renderInto } from "./rendered.js";
 import { backend, Scene } from "./scene.js";
 
 let home: Home;

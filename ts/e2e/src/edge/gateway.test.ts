@@ -6,8 +6,7 @@ import type { CallOptions } from "nice-grpc";
 import OpenAI, { AuthenticationError, PermissionDeniedError } from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { until } from "../harness/network.js";
-import { pythonPackages } from "../harness/python-packages.js";
-import { inRepository, program } from "../harness/repository.js";
+import { askByOpenAiPython } from "../harness/openai-python.js";
 import { GatewayScene } from "./gateway-scene.js";
 import { Issuer } from "./keys.js";
 import { outcomeOf } from "./outcome.js";
@@ -309,13 +308,7 @@ describe("openai at the edge", () => {
   });
 
   test("openais_python_package_works_unchanged", async () => {
-    const packages = await pythonPackages(inRepository("ts/e2e/clients/openai.txt"));
-    const { stdout } = await promisify(execFile)(
-      program("venv", "python"),
-      [inRepository("ts/e2e/clients/openai_client.py"), `${scene.url}/v1`, "m"],
-      { env: { PATH: process.env["PATH"] ?? "", PYTHONPATH: packages, UAIT_KEY: admin } },
-    );
-    expect(JSON.parse(stdout)).toEqual({
+    expect(await askByOpenAiPython(`${scene.url}/v1`, "m", admin)).toEqual({
       models: ["cloud/gpt-x", "smollm2-135m-instruct", "uait-orchestrator"],
       whole: "hello there",
       finish: "stop",

@@ -1,18 +1,14 @@
-import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { CATALOGUE_FILE, ensureCertificates, loadCatalogue, type Paths, pathsOf, pythonPrograms } from "@uait/cli";
 import { type Backend, type EnvoyPlan, LOOPBACK_ORIGINS, renderEnvoy } from "@uait/cli/envoy";
+import { descriptorSet } from "../harness/contracts.js";
 import { inRepository } from "../harness/repository.js";
 import { Issuer } from "./keys.js";
 
 /** The Envoy that the project installs. */
 export const ENVOY = pythonPrograms(inRepository(".uait")).envoy;
-
-/** Far more than buf ever prints of the contracts. */
-const DESCRIPTOR_BYTES = 64 * 1024 * 1024;
 
 /** A folder with the keys and certificates of a mesh of its own. */
 export interface Home {
@@ -72,19 +68,4 @@ export async function renderInto({ folder, jwks, tls }: Home, options: EnvoyOpti
     await writeFile(join(folder, path), text);
   }
   return join(folder, "envoy.yaml");
-}
-
-let contracts: Promise<Uint8Array> | undefined;
-
-/** All contracts as a descriptor set, which buf builds once for all tests of a process. */
-export function descriptorSet(): Promise<Uint8Array> {
-  contracts ??= (async () => {
-    const { stdout } = await promisify(execFile)(
-      inRepository("ts/node_modules/.bin/buf"),
-      ["build", "--as-file-descriptor-set", "-o", "-#format=bin"],
-      { cwd: inRepository(), encoding: "buffer", maxBuffer: DESCRIPTOR_BYTES },
-    );
-    return stdout;
-  })();
-  return contracts;
 }

@@ -1,22 +1,10 @@
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
+import { freePort } from "@uait/kit/testing";
 
-/** Reserves `count` free loopback ports for a moment and returns them; all are different. */
+/** Returns `count` loopback ports that are free; all are different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            if (address === null || typeof address === "string") reject(new Error("no TCP address"));
-            else resolve(address.port);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  while (ports.length < count) ports.push(await freePort());
   return ports;
 }
 

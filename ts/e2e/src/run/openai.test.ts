@@ -3,8 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import OpenAI from "openai";
 import { beforeAll, expect, test } from "vitest";
-import { pythonPackages } from "../harness/python-packages.js";
-import { inRepository, program } from "../harness/repository.js";
+import { askByOpenAiPython } from "../harness/openai-python.js";
 import { Mesh } from "../mesh/mesh.js";
 
 const MODEL = "smollm2-135m-instruct";
@@ -57,13 +56,7 @@ test.each([MODEL, SEARCH])("npm_package_streams_%s", async (model) => {
 test(
   "pypi_package_streams_and_is_refused_without_a_key",
   async () => {
-    const packages = await pythonPackages(inRepository("ts/e2e/clients/openai.txt"));
-    const { stdout } = await execute(
-      program("venv", "python"),
-      [inRepository("ts/e2e/clients/openai_client.py"), url, MODEL],
-      { env: { PATH: process.env["PATH"] ?? "", PYTHONPATH: packages, UAIT_KEY: mesh.key } },
-    );
-    const told = JSON.parse(stdout) as Record<"whole" | "streamed" | "orchestrated", string> & Record<string, unknown>;
+    const told = await askByOpenAiPython(url, MODEL, mesh.key);
     expect(told["models"]).toEqual(expect.arrayContaining([MODEL, SEARCH]));
     expect(told.whole.trim()).toMatch(/^\{/);
     expect(told.streamed.trim()).not.toBe("");
