@@ -223,6 +223,7 @@ mod tests {
             assert!(text.lines().any(|l| l.starts_with(name)), "{name} is missing from\n{text}");
         }
     }
+
     #[test]
     fn metric_of_the_service_is_shown_beside_the_kit_s_before_the_one_end() {
         let (metrics, own) = (Metrics::new(), Counter::<u64>::default());
