@@ -224,7 +224,7 @@ async def test_deadline_and_cancellation_reach_the_router() -> None:
         code = await code_of(predict(at, "answer", task="x", timeout=0.3))
         assert code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert at.router.time_left_s[-1] is not None
-        assert at.router.time_left_s[-1] <= 0.3
+        assert at.router.time_left_s[-1] < 0.35  # gRPC rounds a timeout up, by less than a hundredth.
         call = predict(at, "judge", task="x", text="y")
         await eventually(lambda: truth(at.router.at_once == 2))
         call.cancel()

@@ -73,7 +73,7 @@ export class Envoy {
 
   /** The first access log entry that matches, once there is one. */
   logged(matches: (entry: AccessEntry) => boolean): Promise<AccessEntry> {
-    return until(() => this.log.find(matches), { what: "an access log entry", timeoutMs: 5_000 });
+    return until(() => this.log.find(matches), { what: "an access log entry", timeoutMs: 20_000 });
   }
 
   /** What Envoy itself printed last, such as warnings of deprecated fields. */

@@ -40,7 +40,7 @@ async function issue(...scopes: string[]) {
 async function issued(...scopes: string[]) {
   const made = await issue(...scopes);
   const opens = async () => (await listed(made.token)).code !== "UNAUTHENTICATED";
-  await until(opens, { what: "the key opens", timeoutMs: 500 });
+  await until(opens, { what: "the key opens", timeoutMs: 20_000 });
   return made;
 }
 const revoke = (keyId: string) =>
@@ -243,7 +243,7 @@ describe("openai at the edge", () => {
     };
     const stream = await openai(token).chat.completions.create({ model: "m", messages, stream: true });
     for await (const { choices } of stream) if (choices[0]?.delta.content === "a") break;
-    await until(() => ended, { what: "the router's call ended", timeoutMs: 5000 });
+    await until(() => ended, { what: "the router's call ended", timeoutMs: 20_000 });
   });
 
   test("refusals_of_envoy_have_openais_form", async () => {

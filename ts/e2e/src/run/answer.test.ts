@@ -94,7 +94,7 @@ test("run_whose_caller_goes_away_is_cancelled", async () => {
       const { run } = await asker.client.getRun({ runId }, { metadata: asker.metadata });
       return run?.state !== RunState.RUN_STATE_RUNNING && run?.state;
     },
-    { what: "the run ends", timeoutMs: 5_000, everyMs: 50 },
+    { what: "the run ends", timeoutMs: 20_000, everyMs: 50 },
   );
   expect(state).toBe(RunState.RUN_STATE_CANCELLED);
 });

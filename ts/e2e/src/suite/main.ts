@@ -14,6 +14,8 @@ import { steps } from "./steps.js";
 /** One more than CI has processors: each step waits for some of its time. */
 const LANES = 3;
 const SHOWN_OF_A_FAILURE = 20_000;
+/** Every runner ends with what failed, and with why. */
+const LINES_AT_THE_END = 40;
 
 const { values } = parseArgs({ options: { only: { type: "string", multiple: true } } });
 
@@ -54,6 +56,11 @@ const chosen =
     ? steps.filter(({ onlyByName }) => onlyByName !== true)
     : steps.filter(({ name }) => only.includes(name)).map(({ after: _, ...step }) => step);
 const outcomes = await schedule(chosen, LANES, run);
+
+for (const { step, output } of outcomes.filter(({ count, skipped }) => count.failed > 0 && skipped === undefined)) {
+  const lines = output.trimEnd().split("\n");
+  console.log(`\nhow ${step.name} ended:\n${lines.slice(-LINES_AT_THE_END).join("\n")}`);
+}
 
 console.log("\nwhere the time went, longest first (elapsed, and of a processor; not what ran as a daemon):");
 for (const { step, seconds, processorSeconds: processor, count, skipped } of [...outcomes].sort(

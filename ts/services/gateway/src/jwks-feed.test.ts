@@ -18,6 +18,30 @@ test("spread_ends_when_both_listeners_have_fetched", async () => {
   await spreading;
 });
 
+test("fetch_that_began_before_the_key_was_made_does_not_count", async () => {
+  let answer = (): void => undefined;
+  const read = () =>
+    new Promise<{ keys: [] }>((resolve) => {
+      answer = () => resolve({ keys: [] });
+    });
+  const feed = new JwksFeed({ read, spreadMs: FOR_EVER });
+  const before = feed.fetch();
+  let spread = false;
+  const spreading = feed.spread(never).then(() => {
+    spread = true;
+  });
+  answer();
+  await before;
+  for (const expected of [false, true]) {
+    const fetching = feed.fetch();
+    answer();
+    await fetching;
+    await new Promise(setImmediate);
+    expect(spread).toBe(expected);
+  }
+  await spreading;
+});
+
 test("spread_ends_with_its_time_or_its_caller", async () => {
   await new JwksFeed({ read: async () => undefined, spreadMs: 1 }).spread(never);
   await new JwksFeed({ read: async () => undefined, spreadMs: FOR_EVER }).spread(AbortSignal.timeout(1));

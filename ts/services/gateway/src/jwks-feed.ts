@@ -13,7 +13,6 @@ const FETCHES = 2;
 export class JwksFeed {
   readonly #read: () => Promise<Jwks | undefined>;
   readonly #spreadMs: number;
-  #fetches = 0;
   readonly #waiting = new Set<() => void>();
 
   /** @param options.spreadMs longest wait for Envoy to fetch a new key; 0 for none */
@@ -24,23 +23,24 @@ export class JwksFeed {
 
   /** The set as it is now, for Envoy; `undefined` while it is not known. */
   async fetch(): Promise<Jwks | undefined> {
+    // A set that was read before a key was made has not got it: who begins to wait meanwhile is not told.
+    const told = [...this.#waiting];
     const set = await this.#read();
     if (set === undefined) return undefined;
-    this.#fetches++;
-    for (const check of [...this.#waiting]) check();
+    for (const tell of told) tell();
     return set;
   }
 
   /** Returns when Envoy has fetched what is in the set now, or the time is up: there may be no Envoy, or more than one. */
   async spread(signal: AbortSignal): Promise<void> {
-    const target = this.#fetches + FETCHES;
+    let fetches = 0;
     const done = new AbortController();
-    const check = () => {
-      if (this.#fetches >= target) done.abort();
+    const tell = () => {
+      if (++fetches === FETCHES) done.abort();
     };
-    this.#waiting.add(check);
+    this.#waiting.add(tell);
     signal.addEventListener("abort", () => done.abort(), { once: true });
     await delay(this.#spreadMs, undefined, { signal: done.signal }).catch(() => undefined);
-    this.#waiting.delete(check);
+    this.#waiting.delete(tell);
   }
 }
