@@ -32,13 +32,16 @@ async function without<T>(process: string, work: () => Promise<T>): Promise<T> {
 }
 
 test.each([
-  ["weaviate", ONE_ATTEMPT],
-  ["dspy", JUDGED],
-])("run_without_%s_is_answered_and_says_so", async (process, request) => {
+  ["weaviate", [ONE_ATTEMPT]],
+  // As a judge and as an agent.
+  ["dspy", [JUDGED, ONE_ATTEMPT]],
+])("run_without_%s_is_answered_and_says_so", async (process, requests) => {
   await without(process, async () => {
-    const answer = answered(await asker.run(request));
-    expect(answer.degraded).toBe(true);
-    expect(answer.degradations.map(({ dependency }) => dependency).join(" ")).toContain(process);
+    for (const request of requests) {
+      const answer = answered(await asker.run(request));
+      expect(answer.degraded).toBe(true);
+      expect(answer.degradations.map(({ dependency }) => dependency).join(" ")).toContain(process);
+    }
   });
 });
 

@@ -48,6 +48,39 @@ describe("neighbours that are away", () => {
     }
   });
 
+  test.each([
+    { agents: [], chosen: ["dspy"], by: "direct" },
+    { agents: [], chosen: ["dspy", "reasoner"], by: "reasoner" },
+    { agents: ["dspy", "reasoner"], chosen: ["dspy"], by: "reasoner" },
+  ])("programs_away_of_$chosen_among_$agents_leave_the_attempts_to_$by", async ({ agents, chosen, by }) => {
+    scene.mesh.agents = chosen;
+    scene.mesh.away.add("dspy");
+    const events = await scene.run(task({ agents, budget: { maxNodes: 1 } }));
+    expect(answerOf(events)).toMatchObject({ agent: by, degraded: true, degradations: [{ dependency: "dspy" }] });
+    expect(scene.mesh.predicted).toEqual([]);
+  });
+
+  test("programs_away_fail_a_run_of_nothing_else", async () => {
+    scene.mesh.agents = ["dspy"];
+    scene.mesh.away.add("dspy");
+    const failure = await refusal(scene.service, task({ agents: ["dspy"], budget: { maxNodes: 1 } }));
+    expect(failure).toMatchObject({ code: Status.UNAVAILABLE });
+  });
+
+  test("programs_that_go_away_while_a_run_is_made_are_named_by_its_answer", async () => {
+    scene.mesh.agents = ["direct", "dspy"];
+    scene.mesh.say = () => {
+      scene.mesh.away.add("dspy");
+      return "41";
+    };
+    const request = task({ search: { parallel: 1, strategy: Strategy.STRATEGY_BEST_OF }, budget: { maxNodes: 2 } });
+    const events = await scene.run(request);
+    expect(answerOf(events)).toMatchObject({ agent: "direct", nodes: 1, degraded: true });
+    expect(answerOf(events).degradations).toMatchObject([
+      { dependency: "dspy", effect: "attempts of its agent failed", failure: { code: Status.UNAVAILABLE } },
+    ]);
+  });
+
   test("search_that_goes_away_while_it_runs_is_finished_by_fresh_attempts", async () => {
     scene.mesh.say = () => {
       if (scene.mesh.generated.length === 2) scene.mesh.away.add("ab-mcts");

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { StatusError, WorkContext } from "@uait/kit";
 import type { Action } from "./action.js";
-import { type Degradations, failureOf, isPermanent, isTransient } from "./failure.js";
+import { type Degradations, degradation, failureOf, isAway, isPermanent, isTransient } from "./failure.js";
 import type { ModelTime } from "./model-time.js";
 import type { ModelCall, Models, Programs } from "./neighbours/ports.js";
 import { answerIn, type Briefing, messagesOf, promptOf } from "./prompt.js";
@@ -62,6 +62,8 @@ export class ModelMaker implements Maker {
     } catch (error) {
       control.signal.throwIfAborted();
       if (control.stop.aborted) return this.#made(action, progress, true);
+      if (action.method.kind === "program" && isAway(error))
+        this.#options.degradations.add(degradation("dspy", "attempts of its agent failed", error));
       throw attemptFailure(error, usageOf(progress), attempt);
     } finally {
       for (const source of sources) source.removeEventListener("abort", end);

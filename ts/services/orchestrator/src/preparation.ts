@@ -78,13 +78,37 @@ export class Preparation {
     };
   }
 
-  /** The actions that come of the choices. @throws OrchestratorError when this service can run none of them */
-  actions({ choices }: Selection): Action[] {
+  /**
+   * The actions that come of the choices, without programs where those are away and something else may be tried.
+   *
+   * @throws OrchestratorError when this service can run none of them
+   */
+  async actions({ choices }: Selection): Promise<Action[]> {
     const { agents, sampling } = this.#options.job;
     const actions = actionsOf(choices, sampling);
-    if (actions.length > 0) return actions;
-    const requirement = agents.length > 0 ? `agent ${agents.join(" or ")}` : "an agent that runs here";
-    throw new OrchestratorError({ kind: "no_candidate", requirement });
+    if (actions.length === 0) {
+      const requirement = agents.length > 0 ? `agent ${agents.join(" or ")}` : "an agent that runs here";
+      throw new OrchestratorError({ kind: "no_candidate", requirement });
+    }
+    const program = actions.map(programOf).find((name) => name !== undefined);
+    if (program === undefined) return actions;
+    const chosen = actions.filter((action) => programOf(action) === undefined);
+    const allowed = actionsOf(this.#unselected().choices, sampling).filter((action) => programOf(action) === undefined);
+    const others = chosen.length > 0 ? chosen : allowed;
+    return others.length === 0 || (await this.#isThere(program)) ? actions : others;
+  }
+
+  /** Whether programs can be run; that there is no such program is for its attempts to say. */
+  async #isThere(program: string): Promise<boolean> {
+    const { programs } = this.#options.neighbours;
+    return await this.#optional("dspy", "its agent makes no attempts", false, async (from) => {
+      try {
+        await programs.find(program, from);
+      } catch (error) {
+        if (isAway(error) || isTransient(error)) throw error;
+      }
+      return true;
+    });
   }
 
   /** Who decides what to try next, and the search in the mesh where it is one. */
@@ -143,6 +167,10 @@ export class Preparation {
       return without;
     }
   }
+}
+
+function programOf({ method }: Action): string | undefined {
+  return method.kind === "program" ? method.program : undefined;
 }
 
 function choice(agent: string, model: string): AgentChoice {

@@ -138,7 +138,7 @@ class OneRun {
     // Whatever becomes of it is heard below; until then it must not count as unheard.
     enriching.catch(() => undefined);
     const selection = await this.#preparation.select();
-    const actions = new Map(this.#preparation.actions(selection).map((action) => [action.name, action]));
+    const actions = new Map((await this.#preparation.actions(selection)).map((action) => [action.name, action]));
     const { planner, searchId } = await this.#preparation.plan(selection.taskType, [...actions.values()]);
     this.#start(selection.taskType, searchId);
     this.#live.stream.append({ $case: "agents", value: { choices: [...actions.values()].map(choiceOf) } });

@@ -11,6 +11,10 @@ export class MeshPrograms implements Programs {
     this.#client = mesh.client(DspyServiceDefinition);
   }
 
+  async find(program: string, from: WorkContext): Promise<void> {
+    await this.#client.getProgram({ program }, { from });
+  }
+
   async predict({ requestId, program, inputs, model, sampling }: ProgramCall, from: WorkContext): Promise<Prediction> {
     const answer = await this.#client.predict(
       { requestId, program, version: 0, inputs: { ...inputs }, model, sampling },

@@ -116,6 +116,8 @@ export type ModelEvent =
 
 /** Programs over models: the service `dspy`. */
 export interface Programs {
+  /** Returns when there is such a program. @throws StatusError */
+  find(program: string, from: WorkContext): Promise<void>;
   predict(call: ProgramCall, from: WorkContext): Promise<Prediction>;
 }
 

@@ -271,7 +271,10 @@ export class MeshStub {
       },
       evaluate: unused,
       listPrograms: unused,
-      getProgram: unused,
+      getProgram: async () => {
+        this.#require("dspy");
+        return {};
+      },
       deleteProgram: unused,
     };
   }
